@@ -1,0 +1,1 @@
+"""Words: what the market is called, where data is kept, every knob."""

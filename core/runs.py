@@ -1,0 +1,38 @@
+"""What a stage has to say: what it made, what it left alone, and the facts its page shows."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.store import Part
+
+STAGES = ("ingest", "features", "train", "deploy", "benchmark")
+
+
+class Stage(msgspec.Struct, kw_only=True):
+    """The result of one stage of one run. `facts` are JSON values only; each stage documents its keys in its task module."""
+
+    name: str
+    changed: bool  # false: everything was up to date and no work was done
+    seconds: float = 0.0
+    parts: list[Part] = []  # what the next stage starts from
+    warnings: list[str] = []
+    facts: dict[str, Any] = {}
+
+
+def save(folder: Path, stage: Stage) -> Path:
+    """Keep a stage's result in a run's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stage.name}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(stage), indent=1))
+    return path
+
+
+def load(folder: Path) -> dict[str, Stage]:
+    """The results kept in a run's folder, by stage, in order of the stages."""
+    return {
+        name: msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Stage)
+        for name in STAGES
+        if (folder / f"{name}.json").exists()
+    }

@@ -1,0 +1,315 @@
+"""Every knob, in one frozen tree, read once: defaults, then `scalp.toml`, then `SCALP_…` variables.
+
+Only entry points (flows, apps, the command line) call `load`; everything below them is handed plain values. An unknown
+key or a wrong value is an error that names it. Nested keys are written `SCALP_TRAIN__SEED=7`; lists take commas or JSON.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+PREFIX = "SCALP_"
+CONFIG_FILE = "scalp.toml"
+NOT_SETTINGS = {"SCALP_CONFIG"}  # which file to read: needed before the tree exists
+
+
+class SettingsError(ValueError):
+    """A key nobody knows, or a value that does not fit; the message names it."""
+
+
+class Section(BaseModel, frozen=True, extra="forbid"):
+    pass
+
+
+class Mapping_(Section):
+    """Which column of a foreign Parquet table is which of ours. Times are told by `unit` or by their type."""
+
+    venue: str  # a venue's name, or "{column}" patterns filled from the row, e.g. "binance-{market_type}"
+    venue_names: dict[str, str] = {}  # filled pattern -> our venue
+    symbol: str = "symbol"
+    symbol_names: dict[str, str] = {}
+    trades_glob: str
+    trade_ts_event: str
+    trade_ts_recv: str
+    trade_price: str
+    trade_size: str
+    trade_side: str | None = None
+    trade_id: str | None = None
+    sides_known: bool = True  # false: the recorder lost the aggressor; it is inferred from the book and flagged
+    book_glob: str
+    book_ts_event: str
+    book_ts_recv: str
+    book_update_id: str | None = None
+    bid_prices: str
+    bid_sizes: str
+    ask_prices: str
+    ask_sizes: str
+
+
+STANDX = Mapping_(
+    venue="standx",
+    trades_glob="trades_*.parquet",
+    trade_ts_event="timestamp",
+    trade_ts_recv="received_at",
+    trade_price="price",
+    trade_size="quantity",
+    trade_side=None,
+    sides_known=False,
+    book_glob="orderbook_*.parquet",
+    book_ts_event="timestamp",
+    book_ts_recv="received_at",
+    bid_prices="bid_prices",
+    bid_sizes="bid_quantities",
+    ask_prices="ask_prices",
+    ask_sizes="ask_quantities",
+)
+MICROSTRUCTURE = Mapping_(
+    venue="{venue}-{market_type}",
+    venue_names={"Binance-fut": "binance-usdm", "Binance-spot": "binance-spot"},
+    trades_glob="trades_*.parquet",
+    trade_ts_event="exch_ts_ms",
+    trade_ts_recv="ts_ms",
+    trade_price="price",
+    trade_size="qty",
+    trade_side="side",
+    trade_id="trade_id",
+    book_glob="lobdeep_*.parquet",
+    book_ts_event="exch_ts_ms",
+    book_ts_recv="ts_ms",
+    book_update_id="seq",
+    bid_prices="bids_px",
+    bid_sizes="bids_qty",
+    ask_prices="asks_px",
+    ask_sizes="asks_qty",
+)
+
+
+class Quality(Section):
+    """What is refused at the door. Each refused row is kept in quarantine with its reason."""
+
+    max_jump_pct: PositiveFloat = 20.0  # of the last accepted price
+    max_price: PositiveFloat = 1e9  # quote currency
+    max_size: PositiveFloat = 1e9  # base units (or contracts)
+    max_clock_skew_s: PositiveFloat = 86_400.0  # |ts_event - ts_recv| beyond this is absurd
+    off_grid_share: float = Field(0.001, ge=0, lt=0.5)  # values finer than all but this share are off the grid
+    unknown_fields: Literal["quarantine", "keep"] = "quarantine"
+    gap_s: PositiveFloat = 10.0  # no event of any kind for longer: the feed was away
+    out_of_order_s: PositiveFloat = 5.0  # a row older than its predecessors by more is refused
+
+
+class Ingest(Section):
+    source: Literal["generated", "recordings", "tables"] = "generated"
+    mapping: str = "standx"
+    workers: PositiveInt = 2
+    keep_levels: PositiveInt = 20
+
+
+class Generator(Section):
+    """The built-in market. `signal` is the share of the next seconds' drift that the book's imbalance foretells."""
+
+    symbols: tuple[str, ...] = ("SIMUSDT",)
+    day: str = "2026-01-05"
+    days: PositiveInt = 1
+    seed: int = 7
+    frames_per_s: PositiveFloat = 10.0
+    price: PositiveFloat = 60_000.0
+    tick_size: PositiveFloat = 0.1
+    lot_size: PositiveFloat = 0.001
+    volatility: PositiveFloat = 0.8  # annual
+    signal: float = Field(0.35, ge=0, le=1)
+
+
+class Bars(Section):
+    lateness_ms: int = Field(250, ge=0)  # a bar closes at the first event this much younger than its end; later trades are late
+
+
+class Labels(Section):
+    """Triple barrier on the executable path, net of fees."""
+
+    horizon_s: PositiveFloat = 60.0
+    order_latency_ms: PositiveFloat = 50.0
+    take_profit_bps: PositiveFloat = 2.0  # net of fees
+    stop_loss_bps: PositiveFloat = 10.0  # net of fees
+
+
+class Fees(Section):
+    """Basis points of notional by venue: (maker, taker). The table of instruments is filled from here."""
+
+    by_venue: dict[str, tuple[float, float]] = {
+        "binance-usdm": (2.0, 5.0),
+        "binance-cm": (2.0, 5.0),
+        "binance-spot": (10.0, 10.0),
+        "standx": (1.0, 4.0),
+        "generated": (0.0, 0.5),
+    }
+    default: tuple[float, float] = (10.0, 10.0)
+
+
+class Train(Section):
+    window: PositiveInt = 60  # seconds of features per example
+    max_windows: PositiveInt = 12_000  # training examples; a bounded, strided sample
+    batch_size: PositiveInt = 128
+    max_epochs: PositiveInt = 12
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: float = Field(1e-4, ge=0)
+    gradient_clip: PositiveFloat = 1.0
+    dropout: float = Field(0.1, ge=0, lt=1)
+    conv_channels: PositiveInt = 32
+    lstm_hidden: PositiveInt = 32
+    lstm_layers: PositiveInt = 1
+    heads: PositiveInt = 4
+    patience: PositiveInt = 10
+    keep_best: PositiveInt = 3
+    huber_share: float = Field(0.3, ge=0, le=1)  # volatility loss = (1 - share) MSE + share Huber
+    volatility_weight: float = Field(0.3, ge=0)
+    confidence_weight: float = Field(0.3, ge=0)
+    validation_share: float = Field(0.15, gt=0, lt=0.5)
+    calibration_share: float = Field(0.1, gt=0, lt=0.5)
+    test_share: float = Field(0.2, gt=0, lt=0.5)
+    seed: int = 7
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: PositiveInt = 2
+    logger: Literal["mlflow", "wandb", "none"] = "mlflow"
+    tracking_uri: str = ""  # empty: SQLite under the data folder
+    bootstrap: PositiveInt = 1000
+    min_effective_samples: PositiveInt = 100  # below: too little data to judge
+    min_train_windows: PositiveInt = 32
+
+
+class Deploy(Section):
+    model_name: str = Field("scalper", pattern=r"[A-Za-z][A-Za-z0-9_-]*")
+    max_error: PositiveFloat = 1e-5
+    backend: Literal["auto", "python", "onnxruntime"] = "auto"
+    max_batch: PositiveInt = 64
+    queue_delay_us: int = Field(100, ge=0)
+    max_latency_ms: PositiveFloat = 50.0  # p99 of a batch-1 request while proving; above: the old version stays
+    keep_versions: PositiveInt = 3
+
+
+class Triton(Section):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    grpc_port: int = 0  # 0: a free one
+    http_port: int = 0
+    metrics_port: int = 0
+    start_timeout_s: PositiveFloat = 60.0
+
+
+class Prefect(Section):
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: a free one
+    start_timeout_s: PositiveFloat = 120.0
+
+
+class Bench(Section):
+    requests: PositiveInt = 300
+    regression_pct: PositiveFloat = 25.0
+    history: PositiveInt = 10
+
+
+class Settings(BaseSettings):
+    """Override with, say, `SCALP_TRAIN__SEED=3`, or `[train] seed = 3` in `scalp.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    data_dir: Path = Path("data")
+    lake_url: str = ""  # empty: `<data_dir>/lake`; else a folder or an fsspec URL
+    live: bool = False  # paper trading until someone says otherwise
+    wandb_api_key: SecretStr = SecretStr("")
+    ingest: Ingest = Ingest()
+    quality: Quality = Quality()
+    generator: Generator = Generator()
+    mappings: dict[str, Mapping_] = {"standx": STANDX, "crypto-microstructure": MICROSTRUCTURE}
+    bars: Bars = Bars()
+    labels: Labels = Labels()
+    fees: Fees = Fees()
+    train: Train = Train()
+    deploy: Deploy = Deploy()
+    triton: Triton = Triton()
+    prefect: Prefect = Prefect()
+    bench: Bench = Bench()
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def lake(self) -> str:
+        return self.lake_url or str(self.data_dir / "lake")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("SCALP_CONFIG", CONFIG_FILE))
+        return init_settings, Environment(settings_cls), TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+
+class Environment(EnvSettingsSource):
+    """Environment variables; a list may be written with commas."""
+
+    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+        try:
+            return json.loads(value)
+        except ValueError:
+            return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def known(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, Any]:
+    """All variable names of a settings tree, with the type each takes; a dict field ends in `__`."""
+    names: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name.upper()}"
+        names[key] = field.annotation
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names |= known(field.annotation, key + "__")
+        elif get_args(field.annotation) and getattr(field.annotation, "__origin__", None) is dict:
+            names[key + "__"] = field.annotation
+    return names
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """`SCALP_…` variables that no field has, each with the nearest name that one has."""
+    names = known(Settings)
+    open_ended = tuple(n for n in names if n.endswith("__"))
+    found = []
+    for key in environ:
+        name = key.upper()
+        if not name.startswith(PREFIX) or name in names or name in NOT_SETTINGS or name.startswith(open_ended):
+            continue
+        near = difflib.get_close_matches(name, names, n=1)
+        found.append(f"{key}" + (f" (did you mean {near[0]}?)" if near else ""))
+    return found
+
+
+def read(**overrides: Any) -> Settings:
+    """The tree from file and environment, with `overrides` on top. Raises `SettingsError`."""
+    file = os.environ.get("SCALP_CONFIG")
+    if file and not Path(file).is_file():
+        raise SettingsError(f"SCALP_CONFIG names {file}, which is not a file")
+    if strange := unknown(os.environ):
+        raise SettingsError("unknown setting: " + ", ".join(strange))
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" + ("" if e["type"] == "extra_forbidden" else f" (got {e['input']!r})")
+            for e in error.errors()
+        ]
+        raise SettingsError("wrong setting: " + "; ".join(lines)) from None
+    except ValueError as error:  # a scalp.toml that is not TOML
+        raise SettingsError(f"{file or CONFIG_FILE}: {error}") from None
+
+
+@cache
+def load() -> Settings:
+    return read()

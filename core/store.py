@@ -1,0 +1,348 @@
+"""The lake: Parquet parts on a folder or an object store, each whole or absent, each with its lineage in its footer.
+
+    Part -> <root>/<table>/venue=…/symbol=…/day=…/part.parquet
+
+A part is written under a unique temporary name and renamed: readers never see half a file, and writing twice is writing
+once. The content hash is the SHA-256 of the encoded columns, so equal data has an equal hash; `Lineage.inputs` holds the
+hashes of what a part was made from, which is all it takes to know whether it is stale.
+"""
+
+import contextlib
+import errno
+import fnmatch
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.market import SYMBOL, VENUE
+from core.tables import SCHEMA_VERSION, table
+
+LINEAGE_KEY = b"scalp.lineage"
+FILE = "part.parquet"
+PIECE = re.compile(r"[a-z0-9]+-[a-z0-9]+")
+TABLE = re.compile(r"_?[a-z0-9]+(_[a-z0-9]+)*__[a-z0-9_]+")
+
+
+class StoreError(RuntimeError):
+    """A part that cannot be read or written; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """One partition of one table: what a task returns instead of a frame.
+
+    A raw day may come from several files: each is a `piece` of its own, so files are ingested, healed and retired alone.
+    """
+
+    table: str
+    venue: str
+    symbol: str
+    day: date
+    piece: str = ""
+
+    def __post_init__(self) -> None:
+        # Each becomes a folder, and may come from a URL.
+        if not TABLE.fullmatch(self.table):
+            raise ValueError(f"not a table: {self.table!r}")
+        if not VENUE.fullmatch(self.venue):
+            raise ValueError(f"not a venue: {self.venue!r}")
+        if not SYMBOL.fullmatch(self.symbol):
+            raise ValueError(f"not a symbol: {self.symbol!r}")
+        if self.piece and not PIECE.fullmatch(self.piece):
+            raise ValueError(f"not a piece: {self.piece!r}")
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.venue}/{self.symbol} {self.day}" + (f" {self.piece}" if self.piece else "")
+
+    @property
+    def folder(self) -> str:
+        return f"{self.table}/venue={self.venue}/symbol={self.symbol}/day={self.day}"
+
+    @property
+    def file(self) -> str:
+        return f"part-{self.piece}.parquet" if self.piece else FILE
+
+    def of(self, table: str) -> "Part":
+        """The same venue, symbol and day of another table."""
+        return replace(self, table=table, piece="")
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a part is and what it was made from; kept in the Parquet footer."""
+
+    schema_version: int = SCHEMA_VERSION
+    rows: int = 0
+    content: str = ""  # SHA-256 of the encoded columns
+    inputs: dict[str, str] = {}  # name of each input -> its content hash
+    code: str = ""  # version of the code that made it
+    params: dict[str, Any] = {}  # whatever changes the result
+    facts: dict[str, Any] = {}  # what is worth knowing without reading the rows: accounting, ranges, decimals
+
+
+@dataclass(slots=True)
+class Sink:
+    """A part being written, batch by batch; `facts` may be filled until the end."""
+
+    writer: pq.ParquetWriter
+    schema: pa.Schema
+    facts: dict[str, Any]
+    rows: int = 0
+
+    def add(self, frame: pl.DataFrame | pa.Table) -> None:
+        rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest()) if isinstance(frame, pl.DataFrame) else frame
+        if len(rows):
+            self.writer.write_table(rows.cast(self.schema))
+            self.rows += len(rows)
+
+
+@dataclass(slots=True)
+class Hashed:
+    """A file that hashes what passes through it."""
+
+    file: IO[bytes]
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def close(self) -> None:
+        pass  # the owner closes the file underneath
+
+    @property
+    def closed(self) -> bool:
+        return self.file.closed
+
+
+class Store:
+    """A lake at `root`: a folder or any fsspec URL. Cheap to make, safe to share between threads and processes."""
+
+    def __init__(self, root: str | Path, code: str = "") -> None:
+        self.root = str(root)
+        self.code = code
+        self.fs, base = fsspec.core.url_to_fs(self.root)
+        self.base = str(base).rstrip("/")
+        self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    def __repr__(self) -> str:
+        return f"Store({self.root!r})"
+
+    def path(self, part: Part) -> str:
+        return f"{self.base}/{part.folder}/{part.file}"
+
+    def url(self, part: Part) -> str:
+        """What Polars is handed: a plain path for a folder, a URL else."""
+        return self.path(part) if self.local else self.fs.unstrip_protocol(self.path(part))
+
+    def exists(self, part: Part) -> bool:
+        return bool(self.fs.exists(self.path(part)))
+
+    def parts(self, table: str, venue: str = "*", symbol: str = "*", day: date | str = "*", piece: str = "*") -> list[Part]:
+        """All parts of a table (`*` matches any), in order of venue, symbol, day and piece."""
+        found = []
+        self.fs.invalidate_cache()
+        for path in self.fs.glob(f"{self.base}/{table}/venue={venue}/symbol={symbol}/day={day}/part*.parquet"):
+            name, *keys, file = str(path)[len(self.base) :].strip("/").split("/")[-5:]
+            values = dict(word.split("=", 1) for word in keys)
+            of = file.removesuffix(".parquet").removeprefix("part").removeprefix("-")
+            if not fnmatch.fnmatch(of, piece):
+                continue
+            with contextlib.suppress(ValueError):
+                found.append(Part(name, values["venue"], values["symbol"], date.fromisoformat(values["day"]), of))
+        return sorted(found)
+
+    def tables(self) -> list[str]:
+        """Names of the tables that have a folder."""
+        if not self.fs.exists(self.base):
+            return []
+        names = (str(p).rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(self.base, detail=False))
+        return sorted(n for n in names if TABLE.fullmatch(n))
+
+    def lineage(self, part: Part) -> Lineage | None:
+        """The part's lineage, or None where there is no part. A torn or foreign file raises `StoreError`."""
+        try:
+            with self.fs.open(self.path(part), "rb") as file:
+                found = (pq.read_metadata(file).metadata or {}).get(LINEAGE_KEY)
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(f"{part}: unreadable ({error}); delete {self.path(part)} and run again") from error
+        if found is None:
+            raise StoreError(f"{part}: {self.path(part)} was not written by this program")
+        return msgspec.json.decode(found, type=Lineage)
+
+    def content(self, part: Part) -> str | None:
+        """The content hash of a part, or None where there is no part."""
+        lineage = self.lineage(part)
+        return lineage.content if lineage else None
+
+    def fresh(self, part: Part, *, inputs: Mapping[str, str], params: Mapping[str, Any]) -> bool:
+        """Whether the part is there and was made of just these inputs, by these parameters, under this schema."""
+        try:
+            found = self.lineage(part)
+        except StoreError:
+            return False  # unreadable is stale: it is made again
+        return (
+            found is not None
+            and found.schema_version == SCHEMA_VERSION
+            and found.inputs == dict(inputs)
+            and found.params == msgspec.json.decode(msgspec.json.encode(dict(params)))
+        )
+
+    def scan(self, parts: Part | Sequence[Part], *, floats: bool = False) -> pl.LazyFrame:
+        """The rows of parts of one table, lazily; with `floats`, `<name>_float` stands beside each scaled integer."""
+        parts = [parts] if isinstance(parts, Part) else list(parts)
+        if not parts:
+            raise ValueError("nothing to scan")
+        if self.local:
+            frame = pl.scan_parquet([self.path(p) for p in parts], hive_partitioning=False)
+        else:
+            frames = []
+            for part in parts:
+                with self.fs.open(self.path(part), "rb") as file:
+                    frames.append(pl.read_parquet(file, hive_partitioning=False).lazy())
+            frame = pl.concat(frames)
+        return with_floats(frame, parts[0].table) if floats else frame
+
+    @contextlib.contextmanager
+    def writing(
+        self, part: Part, *, inputs: Mapping[str, str], params: Mapping[str, Any], schema: pa.Schema | None = None
+    ) -> Iterator[Sink]:
+        """Write a part in batches: `with store.writing(part, ...) as sink: sink.add(frame)`. It appears, whole, at the end.
+
+        An exception inside leaves the part as it was. A full disk raises `StoreError`.
+        """
+        final = self.path(part)
+        temporary = f"{final.rsplit('/', 1)[0]}/part.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+        schema = schema or arrow_schema(part.table)
+        try:
+            self.fs.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
+            with self.fs.open(temporary, "wb") as file:
+                through = Hashed(file)
+                writer = pq.ParquetWriter(
+                    through, schema, compression="zstd", compression_level=3, use_dictionary=DICTIONARY, write_statistics=True
+                )
+                with writer:
+                    sink = Sink(writer, schema, {})
+                    yield sink
+                    if not sink.rows:
+                        writer.write_table(schema.empty_table())
+                    lineage = Lineage(
+                        rows=sink.rows,
+                        content=through.digest.hexdigest(),
+                        inputs=dict(inputs),
+                        code=self.code,
+                        params=dict(params),
+                        facts=sink.facts,
+                    )
+                    writer.add_key_value_metadata({LINEAGE_KEY: msgspec.json.encode(lineage)})
+                if self.local:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if self.local:
+                os.replace(temporary, final)  # noqa: PTH105
+            else:
+                self.fs.mv(temporary, final)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                self.fs.rm_file(temporary)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise StoreError(
+                    f"{part}: the disk is full; what was written before is untouched. Free some space and run again"
+                ) from error
+            raise
+
+    def write(
+        self,
+        part: Part,
+        frame: pl.DataFrame | pl.LazyFrame,
+        *,
+        inputs: Mapping[str, str],
+        params: Mapping[str, Any],
+        facts: Mapping[str, Any] | None = None,
+    ) -> Part:
+        """Write a whole part at once. Columns are put in the table's order; a missing or mistyped one raises."""
+        made = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
+        made = conform(made, part.table)
+        schema = made.head(0).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+        with self.writing(part, inputs=inputs, params=params, schema=schema) as sink:
+            sink.facts.update(facts or {})
+            sink.add(made)
+        return part
+
+    def remove(self, part: Part) -> None:
+        """Delete a part; one that is not there is not an error."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(part))
+
+    def sweep(self) -> int:
+        """Remove what killed processes of this machine left half written; returns how many files."""
+        swept = 0
+        if not self.local:
+            return swept
+        for path in Path(self.base).glob("*/venue=*/symbol=*/day=*/part.*.partial"):
+            pid = int(path.name.split(".")[1].split("-")[0])
+            if not Path(f"/proc/{pid}").exists():
+                path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+
+DICTIONARY = ["order_kind", "reason", "uri", "of", "venue", "symbol", "price_decimals", "size_decimals", "source", "side"]
+
+
+def arrow_schema(name: str) -> pa.Schema:
+    """The Arrow schema of a table without open-ended columns."""
+    return pl.DataFrame(schema=table(name).columns).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+
+
+def conform(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The frame with the table's columns, in its order and types; other columns only where the table is open-ended."""
+    shape = table(name)
+    if missing := [c for c in shape.columns if c not in frame.columns]:
+        raise ValueError(f"{name} lacks {', '.join(missing)}")
+    extra = [c for c in frame.columns if c not in shape.columns]
+    if extra and not shape.open_ended:
+        raise ValueError(f"{name} has no {', '.join(extra)}")
+    return frame.select(*(pl.col(c).cast(t) for c, t in shape.columns.items()), *extra)
+
+
+def with_floats(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
+    """Add `<name>_float` beside each scaled integer column of the table."""
+
+    def scaled(column: str, kind: str, dtype: Any) -> pl.Expr:
+        by = 10.0 ** pl.col(f"{kind}_decimals").cast(pl.Float64)
+        value = pl.col(column).cast(pl.List(pl.Float64)) if dtype == pl.List(pl.Int64) else pl.col(column).cast(pl.Float64)
+        return (value / by).alias(f"{column}_float")
+
+    shape = table(name)
+    return frame.with_columns(scaled(c, k, shape.columns[c]) for c, k in shape.scales.items())
+
+
+def inputs_of(store: Store, parts: Iterable[Part]) -> dict[str, str]:
+    """`inputs` of a part made from `parts`: name -> content hash. A missing part raises `StoreError`."""
+    found = {}
+    for part in parts:
+        content = store.content(part)
+        if content is None:
+            raise StoreError(f"{part}: missing")
+        found[str(part)] = content
+    return found

@@ -1,0 +1,1 @@
+"""Story: each stage as one readable line; wiring only."""

@@ -1,0 +1,1 @@
+"""Numbers: pure functions over arrays and frames; no files, no clocks, no settings."""

@@ -1,0 +1,1 @@
+"""Watch: names of metrics, alerts and probes."""

@@ -1,0 +1,1 @@
+"""Effects, live: what answers while the market moves."""

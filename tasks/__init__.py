@@ -1,0 +1,1 @@
+"""Effects, batch: read one thing, call a kernel, write one thing."""
