@@ -17,7 +17,7 @@ def code_version() -> str:
     version = importlib.metadata.version("cryptoscalp")
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603, S607
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
     try:
         commit = git("rev-parse", "--short=12", "HEAD")

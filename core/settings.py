@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 PREFIX = "SCALP_"
@@ -24,11 +24,11 @@ class SettingsError(ValueError):
     """A key nobody knows, or a value that does not fit; the message names it."""
 
 
-class Section(BaseModel, frozen=True, extra="forbid"):
-    pass
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Mapping_(Section):
+class TableMapping(Section):
     """Which column of a foreign Parquet table is which of ours. Times are told by `unit` or by their type."""
 
     venue: str  # a venue's name, or "{column}" patterns filled from the row, e.g. "binance-{market_type}"
@@ -53,7 +53,7 @@ class Mapping_(Section):
     ask_sizes: str
 
 
-STANDX = Mapping_(
+STANDX = TableMapping(
     venue="standx",
     trades_glob="trades_*.parquet",
     trade_ts_event="timestamp",
@@ -70,7 +70,7 @@ STANDX = Mapping_(
     ask_prices="ask_prices",
     ask_sizes="ask_quantities",
 )
-MICROSTRUCTURE = Mapping_(
+MICROSTRUCTURE = TableMapping(
     venue="{venue}-{market_type}",
     venue_names={"Binance-fut": "binance-usdm", "Binance-spot": "binance-spot"},
     trades_glob="trades_*.parquet",
@@ -98,7 +98,7 @@ class Quality(Section):
     max_price: PositiveFloat = 1e9  # quote currency
     max_size: PositiveFloat = 1e9  # base units (or contracts)
     max_clock_skew_s: PositiveFloat = 86_400.0  # |ts_event - ts_recv| beyond this is absurd
-    off_grid_share: float = Field(0.001, ge=0, lt=0.5)  # values finer than all but this share are off the grid
+    off_grid_share: float = Field(default=0.001, ge=0, lt=0.5)  # values finer than all but this share are off the grid
     unknown_fields: Literal["quarantine", "keep"] = "quarantine"
     gap_s: PositiveFloat = 10.0  # no event of any kind for longer: the feed was away
     out_of_order_s: PositiveFloat = 5.0  # a row older than its predecessors by more is refused
@@ -123,11 +123,11 @@ class Generator(Section):
     tick_size: PositiveFloat = 0.1
     lot_size: PositiveFloat = 0.001
     volatility: PositiveFloat = 0.8  # annual
-    signal: float = Field(0.35, ge=0, le=1)
+    signal: float = Field(default=0.35, ge=0, le=1)
 
 
 class Bars(Section):
-    lateness_ms: int = Field(250, ge=0)  # a bar closes at the first event this much younger than its end; later trades are late
+    lateness_ms: int = Field(default=250, ge=0)  # a bar closes at the first event this much younger than its end; later trades are late
 
 
 class Labels(Section):
@@ -158,21 +158,21 @@ class Train(Section):
     batch_size: PositiveInt = 128
     max_epochs: PositiveInt = 12
     learning_rate: PositiveFloat = 2e-3
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     gradient_clip: PositiveFloat = 1.0
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     conv_channels: PositiveInt = 32
     lstm_hidden: PositiveInt = 32
     lstm_layers: PositiveInt = 1
     heads: PositiveInt = 4
     patience: PositiveInt = 10
     keep_best: PositiveInt = 3
-    huber_share: float = Field(0.3, ge=0, le=1)  # volatility loss = (1 - share) MSE + share Huber
-    volatility_weight: float = Field(0.3, ge=0)
-    confidence_weight: float = Field(0.3, ge=0)
-    validation_share: float = Field(0.15, gt=0, lt=0.5)
-    calibration_share: float = Field(0.1, gt=0, lt=0.5)
-    test_share: float = Field(0.2, gt=0, lt=0.5)
+    huber_share: float = Field(default=0.3, ge=0, le=1)  # volatility loss = (1 - share) MSE + share Huber
+    volatility_weight: float = Field(default=0.3, ge=0)
+    confidence_weight: float = Field(default=0.3, ge=0)
+    validation_share: float = Field(default=0.15, gt=0, lt=0.5)
+    calibration_share: float = Field(default=0.1, gt=0, lt=0.5)
+    test_share: float = Field(default=0.2, gt=0, lt=0.5)
     seed: int = 7
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -185,11 +185,11 @@ class Train(Section):
 
 
 class Deploy(Section):
-    model_name: str = Field("scalper", pattern=r"[A-Za-z][A-Za-z0-9_-]*")
+    model_name: str = Field(default="scalper", pattern=r"[A-Za-z][A-Za-z0-9_-]*")
     max_error: PositiveFloat = 1e-5
     backend: Literal["auto", "python", "onnxruntime"] = "auto"
     max_batch: PositiveInt = 64
-    queue_delay_us: int = Field(100, ge=0)
+    queue_delay_us: int = Field(default=100, ge=0)
     max_latency_ms: PositiveFloat = 50.0  # p99 of a batch-1 request while proving; above: the old version stays
     keep_versions: PositiveInt = 3
 
@@ -227,7 +227,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     quality: Quality = Quality()
     generator: Generator = Generator()
-    mappings: dict[str, Mapping_] = {"standx": STANDX, "crypto-microstructure": MICROSTRUCTURE}
+    mappings: dict[str, TableMapping] = {"standx": STANDX, "crypto-microstructure": MICROSTRUCTURE}
     bars: Bars = Bars()
     labels: Labels = Labels()
     fees: Fees = Fees()
@@ -248,7 +248,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = Path(os.environ.get("SCALP_CONFIG", CONFIG_FILE))
         return init_settings, Environment(settings_cls), TomlConfigSettingsSource(settings_cls, toml_file=file)

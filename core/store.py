@@ -237,14 +237,14 @@ class Store:
             self.fs.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
             with self.fs.open(temporary, "wb") as file:
                 through = Hashed(file)
-                writer = pq.ParquetWriter(
-                    through, schema, compression="zstd", compression_level=3, use_dictionary=DICTIONARY, write_statistics=True
-                )
+                # Its annotation says bool; a list of columns is documented and works.
+                dictionary: Any = DICTIONARY
+                writer = pq.ParquetWriter(through, schema, compression="zstd", compression_level=3, use_dictionary=dictionary)
                 with writer:
                     sink = Sink(writer, schema, {})
                     yield sink
                     if not sink.rows:
-                        writer.write_table(schema.empty_table())
+                        writer.write_table(sink.schema.empty_table())
                     lineage = Lineage(
                         rows=sink.rows,
                         content=through.digest.hexdigest(),

@@ -185,7 +185,8 @@ CLEAN = {
         "every measured speed, with machine and versions",
         {
             "ts_event": TS, "run_id": pl.String, "name": pl.String, "unit": pl.String, "value": pl.Float64, "spread": pl.Float64,
-            "median_before": pl.Float64, "higher_is_better": pl.Boolean, "regressed": pl.Boolean, "machine": pl.String, "versions": pl.String,
+            "median_before": pl.Float64, "higher_is_better": pl.Boolean, "regressed": pl.Boolean,
+            "machine": pl.String, "versions": pl.String,
         },
     ),
 }  # fmt: skip
@@ -193,7 +194,7 @@ CLEAN = {
 
 def family(venue: str) -> str:
     """The venue's raw tables: `binance-usdm` and `binance-spot` share `raw_binance__…`."""
-    return venue.split("-")[0]
+    return venue.split("-", maxsplit=1)[0]
 
 
 def raw_table(venue: str, noun: str) -> str:
