@@ -1,0 +1,34 @@
+"""Fixtures for everyone: an empty lake, an empty data folder, and the real market data beside the project."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core import settings
+from core.store import Store
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty data folder that the settings point at."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("SCALP_DATA_DIR", str(folder))
+    settings.load.cache_clear()
+    yield folder
+    settings.load.cache_clear()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "lake", code="test")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; a test that asks for it is skipped where it is missing."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs the market data in ../shared, which is not here")
+    return SHARED
