@@ -89,6 +89,7 @@ MICROSTRUCTURE = TableMapping(
     ask_prices="asks_px",
     ask_sizes="asks_qty",
 )
+MAPPINGS = {"standx": STANDX, "crypto-microstructure": MICROSTRUCTURE}
 
 
 class Quality(Section):
@@ -139,17 +140,25 @@ class Labels(Section):
     stop_loss_bps: PositiveFloat = 10.0  # net of fees
 
 
+FEES: dict[str, tuple[float, float]] = {
+    "binance-usdm": (2.0, 5.0),
+    "binance-cm": (2.0, 5.0),
+    "binance-spot": (10.0, 10.0),
+    "standx": (1.0, 4.0),
+    "generated": (0.0, 0.5),
+}
+
+
 class Fees(Section):
     """Basis points of notional by venue: (maker, taker). The table of instruments is filled from here."""
 
-    by_venue: dict[str, tuple[float, float]] = {
-        "binance-usdm": (2.0, 5.0),
-        "binance-cm": (2.0, 5.0),
-        "binance-spot": (10.0, 10.0),
-        "standx": (1.0, 4.0),
-        "generated": (0.0, 0.5),
-    }
+    by_venue: dict[str, tuple[float, float]] = FEES
     default: tuple[float, float] = (10.0, 10.0)
+
+    @field_validator("by_venue", mode="before")
+    @classmethod
+    def _beside_the_built_in(cls, value: Any) -> Any:
+        return FEES | value if isinstance(value, dict) else value
 
 
 class Train(Section):
@@ -227,7 +236,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     quality: Quality = Quality()
     generator: Generator = Generator()
-    mappings: dict[str, TableMapping] = {"standx": STANDX, "crypto-microstructure": MICROSTRUCTURE}
+    mappings: dict[str, TableMapping] = MAPPINGS
     bars: Bars = Bars()
     labels: Labels = Labels()
     fees: Fees = Fees()
@@ -241,6 +250,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @field_validator("mappings", mode="before")
+    @classmethod
+    def _beside_the_built_in(cls, value: Any) -> Any:
+        return MAPPINGS | value if isinstance(value, dict) else value
 
     @property
     def lake(self) -> str:

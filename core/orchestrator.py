@@ -1,0 +1,73 @@
+"""The local Prefect server's closed, tuned environment: for the server itself and for whoever talks to it.
+
+Everything is kept under `<data_dir>/prefect`; the server listens on loopback, wants a password that is generated once, and
+calls nobody. The batch sizes let SQLite keep up with a thousand task runs. Prefect reads its environment when it is
+imported: set it first.
+"""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+USER = "admin"
+TUNED = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "2",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "30",
+    "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "30",
+    "PREFECT_CLIENT_MAX_RETRIES": "10",
+}
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # it calls an outside host even with analytics off; the first UI does not
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # run logs go to the server; the console has our own lines
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+
+
+def home(data_dir: Path) -> Path:
+    return data_dir / "prefect"
+
+
+def password_file(data_dir: Path) -> Path:
+    return home(data_dir) / "password"
+
+
+def password(data_dir: Path) -> str:
+    """The server's password, made on first use and readable by its owner only."""
+    path = password_file(data_dir)
+    if path.exists():
+        return path.read_text().strip()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(secrets.token_urlsafe(18))
+    return path.read_text()
+
+
+def environment(data_dir: Path, host: str, port: int) -> dict[str, str]:
+    """Variables for the server and its clients."""
+    auth = f"{USER}:{password(data_dir)}"
+    return {
+        "PREFECT_HOME": str(home(data_dir)),
+        "PREFECT_API_URL": f"http://{host}:{port}/api",
+        "PREFECT_SERVER_API_AUTH_STRING": auth,
+        "PREFECT_API_AUTH_STRING": auth,
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{host}:{port}",
+        **TUNED,
+        **QUIET,
+    }
+
+
+def server_command(host: str, port: int) -> list[str]:
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]

@@ -1,0 +1,67 @@
+"""What a person sees while work is done: one line per thing finished, and a spinner that says what is under way."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Lines(logging.Handler):
+    """Prints the project's own log records above the spinner; a record with `stage` set changes the spinner's text."""
+
+    def __init__(self, status: Status | None) -> None:
+        super().__init__(logging.INFO)
+        self.status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = escape(self.format(record))
+        stage = getattr(record, "stage", None)
+        if stage is not None:
+            out.print(f"[bold]{text}[/bold]")
+            if self.status:
+                self.status.update(escape(stage))
+        elif record.levelno >= logging.WARNING:
+            out.print(f"  [yellow]![/yellow] {text}")
+        else:
+            out.print(f"  {text}")
+
+
+@contextmanager
+def progress(log_file: Path | None = None) -> Iterator[Status | None]:
+    """Show the project's log lines, and a spinner on a terminal; with `log_file`, keep every line there with its time."""
+    log = logging.getLogger("scalp")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    status = out.status("starting") if out.is_terminal else None
+    handlers: list[logging.Handler] = [Lines(status)]
+    if log_file:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        to_file = logging.FileHandler(log_file)
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(to_file)
+    for handler in handlers:
+        log.addHandler(handler)
+    try:
+        if status:
+            with status:
+                yield status
+        else:
+            yield None
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def seconds(since: float) -> str:
+    """Time passed since a `time.perf_counter()`, as `12.3 s` or `2 min 05 s`."""
+    passed = time.perf_counter() - since
+    return f"{passed:.1f} s" if passed < 60 else f"{int(passed // 60)} min {int(passed % 60):02d} s"
