@@ -12,10 +12,9 @@ import errno
 import fnmatch
 import hashlib
 import os
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import IO, Any
@@ -26,69 +25,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.market import SYMBOL, VENUE
-from core.tables import SCHEMA_VERSION, table
+from core.parts import TABLE, Lineage, Part, StoreError
+from core.shapes import arrow_schema, conform, with_floats
+from core.tables import SCHEMA_VERSION
 
 LINEAGE_KEY = b"scalp.lineage"
-FILE = "part.parquet"
-PIECE = re.compile(r"[a-z0-9]+-[a-z0-9]+")
-TABLE = re.compile(r"_?[a-z0-9]+(_[a-z0-9]+)*__[a-z0-9_]+")
-
-
-class StoreError(RuntimeError):
-    """A part that cannot be read or written; the message names it."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Part:
-    """One partition of one table: what a task returns instead of a frame.
-
-    A raw day may come from several files: each is a `piece` of its own, so files are ingested, healed and retired alone.
-    """
-
-    table: str
-    venue: str
-    symbol: str
-    day: date
-    piece: str = ""
-
-    def __post_init__(self) -> None:
-        # Each becomes a folder, and may come from a URL.
-        if not TABLE.fullmatch(self.table):
-            raise ValueError(f"not a table: {self.table!r}")
-        if not VENUE.fullmatch(self.venue):
-            raise ValueError(f"not a venue: {self.venue!r}")
-        if not SYMBOL.fullmatch(self.symbol):
-            raise ValueError(f"not a symbol: {self.symbol!r}")
-        if self.piece and not PIECE.fullmatch(self.piece):
-            raise ValueError(f"not a piece: {self.piece!r}")
-
-    def __str__(self) -> str:
-        return f"{self.table} {self.venue}/{self.symbol} {self.day}" + (f" {self.piece}" if self.piece else "")
-
-    @property
-    def folder(self) -> str:
-        return f"{self.table}/venue={self.venue}/symbol={self.symbol}/day={self.day}"
-
-    @property
-    def file(self) -> str:
-        return f"part-{self.piece}.parquet" if self.piece else FILE
-
-    def of(self, table: str) -> "Part":
-        """The same venue, symbol and day of another table."""
-        return replace(self, table=table, piece="")
-
-
-class Lineage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a part is and what it was made from; kept in the Parquet footer."""
-
-    schema_version: int = SCHEMA_VERSION
-    rows: int = 0
-    content: str = ""  # SHA-256 of the encoded columns
-    inputs: dict[str, str] = {}  # name of each input -> its content hash
-    code: str = ""  # version of the code that made it
-    params: dict[str, Any] = {}  # whatever changes the result
-    facts: dict[str, Any] = {}  # what is worth knowing without reading the rows: accounting, ranges, decimals
+DICTIONARY = ["order_kind", "reason", "uri", "of", "venue", "symbol", "price_decimals", "size_decimals", "source", "side"]
 
 
 @dataclass(slots=True)
@@ -304,37 +246,6 @@ class Store:
                 path.unlink(missing_ok=True)
                 swept += 1
         return swept
-
-
-DICTIONARY = ["order_kind", "reason", "uri", "of", "venue", "symbol", "price_decimals", "size_decimals", "source", "side"]
-
-
-def arrow_schema(name: str) -> pa.Schema:
-    """The Arrow schema of a table without open-ended columns."""
-    return pl.DataFrame(schema=table(name).columns).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-
-
-def conform(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The frame with the table's columns, in its order and types; other columns only where the table is open-ended."""
-    shape = table(name)
-    if missing := [c for c in shape.columns if c not in frame.columns]:
-        raise ValueError(f"{name} lacks {', '.join(missing)}")
-    extra = [c for c in frame.columns if c not in shape.columns]
-    if extra and not shape.open_ended:
-        raise ValueError(f"{name} has no {', '.join(extra)}")
-    return frame.select(*(pl.col(c).cast(t) for c, t in shape.columns.items()), *extra)
-
-
-def with_floats(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
-    """Add `<name>_float` beside each scaled integer column of the table."""
-
-    def scaled(column: str, kind: str, dtype: Any) -> pl.Expr:
-        by = 10.0 ** pl.col(f"{kind}_decimals").cast(pl.Float64)
-        value = pl.col(column).cast(pl.List(pl.Float64)) if dtype == pl.List(pl.Int64) else pl.col(column).cast(pl.Float64)
-        return (value / by).alias(f"{column}_float")
-
-    shape = table(name)
-    return frame.with_columns(scaled(c, k, shape.columns[c]) for c, k in shape.scales.items())
 
 
 def inputs_of(store: Store, parts: Iterable[Part]) -> dict[str, str]:

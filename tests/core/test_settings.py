@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core import mappings as mappings_of
 from core import settings
 from core.settings import SettingsError
 
@@ -61,12 +62,12 @@ def test_lists_take_commas_or_json(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_mapping_can_be_added_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    keys = settings.STANDX.model_dump(exclude_none=True) | {"venue": "mine"}
+    keys = mappings_of.STANDX.model_dump(exclude_none=True) | {"venue": "mine"}
     lines = [f"{k} = {str(v).lower() if isinstance(v, bool) else repr(v)}" for k, v in keys.items() if not isinstance(v, dict)]
     (tmp_path / "scalp.toml").write_text("[mappings.mine]\n" + "\n".join(lines))
     mappings = settings.read().mappings
     assert mappings["mine"].venue == "mine"
-    assert mappings["standx"] == settings.STANDX  # the built-in ones stay
+    assert mappings["standx"] == mappings_of.STANDX  # the built-in ones stay
 
 
 def test_the_tree_is_frozen():
