@@ -71,7 +71,7 @@ class Labels(Section):
     horizon_s: PositiveFloat = 60.0
     order_latency_ms: PositiveFloat = 50.0
     take_profit_bps: PositiveFloat = 2.0  # net of fees
-    stop_loss_bps: PositiveFloat = 10.0  # net of fees
+    stop_loss_bps: PositiveFloat = 10.0  # beyond what an immediate round trip costs (spread and fees)
 
 
 FEES: dict[str, tuple[float, float]] = {
@@ -100,10 +100,10 @@ class Train(Section):
     max_windows: PositiveInt = 12_000  # training examples; a bounded, strided sample
     batch_size: PositiveInt = 128
     max_epochs: PositiveInt = 12
-    learning_rate: PositiveFloat = 2e-3
-    weight_decay: float = Field(default=1e-4, ge=0)
+    learning_rate: PositiveFloat = 5e-4
+    weight_decay: float = Field(default=1e-2, ge=0)
     gradient_clip: PositiveFloat = 1.0
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)  # neighbouring windows say much the same: it overfits within epochs
     conv_channels: PositiveInt = 32
     lstm_hidden: PositiveInt = 32
     lstm_layers: PositiveInt = 1

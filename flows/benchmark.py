@@ -1,0 +1,33 @@
+"""Benchmark: what the stages did and what the served model does, measured, kept, and set beside the last runs.
+
+stages of a run, models/<version_id>, the served version -> out_bench__runs
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+
+from core import machine, runs, settings
+from core.store import Store
+from tasks.benchmark import measure
+from tasks.pages import publish
+
+
+@flow(flow_run_name="benchmark", validate_parameters=False)
+async def benchmark(stages: Sequence[runs.Stage], run_folder: Path) -> runs.Stage:
+    """Measure after these stages; the result is kept in `run_folder`."""
+    config = settings.load()
+    store = Store(config.lake, code=machine.code_version())
+    stage = measure(
+        store,
+        stages,
+        run_id=run_folder.name,
+        data_dir=config.data_dir,
+        bench=config.bench,
+        triton=config.triton,
+        deploy=config.deploy,
+    )
+    runs.save(run_folder, stage)
+    await publish(stage, store)
+    return stage

@@ -1,0 +1,24 @@
+"""Train: stored features and labels become a scored model version, or the one that is already there.
+
+feat_market__1s_inputs, feat_market__1s_labels -> models/<version_id>
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+
+from core import machine, runs, settings
+from core.store import Part, Store
+from tasks.train import train_model
+
+
+@flow(flow_run_name="train", validate_parameters=False)
+async def train(parts: Sequence[Part], run_folder: Path) -> runs.Stage:
+    """Train on the parts that the features stage made; the result is kept in `run_folder`."""
+    config = settings.load()
+    store = Store(config.lake, code=machine.code_version())
+    label = ", ".join(sorted({f"{part.symbol} {part.day}" for part in parts}))
+    stage = train_model(store, parts, train=config.train, data_dir=config.data_dir, wandb_api_key=config.wandb_api_key, label=label)
+    runs.save(run_folder, stage)
+    return stage

@@ -1,0 +1,141 @@
+"""Depth rows of a day, batch by batch, into books: what waits for a snapshot is kept, what cannot be known is said to be unknown.
+
+Diffs before the first snapshot wait and are applied after it, where newer; they are known from the snapshot's receipt on. After a
+sequence break (or a crossed book) rows are unknown, at their own time, until the next snapshot, which the newest of them then continue.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from kernels.book import APPLIED, CROSSED, NONE, SUPERSEDED, Applied, Book, Ints, Rows, Side, advance
+
+WAITING = 20_000  # diffs kept for a snapshot to come: minutes of the busiest feed, and a snapshot is seconds old at most
+ARRIVAL = ("at_recv", "at_source", "at_row")
+SIDES = (("bid_prices", "bid_sizes"), ("ask_prices", "ask_sizes"))
+TOP = ("bid", "bid_size", "ask", "ask_size")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    book: Book
+    waiting: pl.DataFrame | None = None
+    broken: bool = False  # the book was known and is not: waiting rows have been told already
+    n_breaks: int = 0
+    n_snapshots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`rows`: applied and unknown ones with `known`, top and best levels; `superseded` and `crossed`: the rows as they came."""
+
+    rows: list[pl.DataFrame] = field(default_factory=list)
+    superseded: list[pl.DataFrame] = field(default_factory=list)
+    crossed: list[pl.DataFrame] = field(default_factory=list)
+
+
+def init(book: Book) -> State:
+    return State(book)
+
+
+def ids(column: pl.Series) -> Ints:
+    return column.fill_null(NONE).to_numpy().astype(np.int64)
+
+
+def side(frame: pl.DataFrame, prices: str, sizes: str) -> Side:
+    """The levels of list columns as flat arrays."""
+    lists = [frame[name].rechunk().to_arrow() for name in (prices, sizes)]
+    flat = [np.array(one.values.to_numpy(zero_copy_only=False), dtype=np.int64) for one in lists]
+    offsets = [np.array(one.offsets.to_numpy(), dtype=np.int64) for one in lists]
+    if not np.array_equal(offsets[0], offsets[1]):
+        raise ValueError(f"{prices} and {sizes} differ in length")
+    return Side(offsets[0], flat[0], flat[1])
+
+
+def rows_of(frame: pl.DataFrame) -> Rows:
+    marks = np.array(frame["is_snapshot"].to_numpy())
+    return Rows(
+        marks, ids(frame["first_id"]), ids(frame["update_id"]), ids(frame["prev_id"]), side(frame, *SIDES[0]), side(frame, *SIDES[1])
+    )
+
+
+def step(state: State, rows: pl.DataFrame, *, keep: int, replaces: bool = False) -> tuple[State, Outcome]:
+    """Fold one batch in: depth rows in arrival order, none refused or twice, with `emit`, `known_at` and the `at_…` columns.
+
+    Rows whose `emit` is false change the book and are not told. `replaces`: see `kernels.book.advance`.
+    """
+    out, todo = Outcome(), rows
+    while todo.height:
+        if not state.book.known and not replaces:
+            first = (todo["is_snapshot"].arg_max() or 0) if todo["is_snapshot"].any() else todo.height
+            state = _wait(state, todo[:first], out)
+            if first == todo.height:
+                break
+            todo = _with_waiting(state, todo[first:])
+            state = replace(state, waiting=None)
+        applied = advance(state.book, rows_of(todo), keep=keep, replaces=replaces)
+        state = _tell(state, todo[: applied.n], applied, out)
+        lost = applied.broken or not (applied.book.known or replaces)
+        state = replace(state, book=applied.book, broken=lost, n_breaks=state.n_breaks + applied.broken)
+        todo = todo[applied.n :]
+    return state, out
+
+
+def finish(state: State) -> Outcome:
+    """The rows that waited in vain, as unknown."""
+    out = Outcome()
+    if state.waiting is not None:
+        _unknown(state.waiting, out)
+    return out
+
+
+def _wait(state: State, rows: pl.DataFrame, out: Outcome) -> State:
+    rows = rows.with_columns(known_at="ts_recv")
+    if state.broken:
+        _unknown(rows, out)
+        rows = rows.with_columns(emit=False)
+    waiting = rows if state.waiting is None else pl.concat([state.waiting, rows])
+    if waiting.height > WAITING:
+        _unknown(waiting[:-WAITING], out)
+        waiting = waiting[-WAITING:]
+    return replace(state, waiting=waiting)
+
+
+def _with_waiting(state: State, rows: pl.DataFrame) -> pl.DataFrame:
+    """The snapshot that heads `rows`, then what waited for it as if it came with it, then the rest."""
+    snapshot = rows[:1]
+    if state.waiting is None or not state.waiting.height:
+        return rows
+    late = state.waiting.with_columns(pl.lit(snapshot[c][0], dtype=snapshot.schema[c]).alias(c) for c in ("known_at", *ARRIVAL))
+    return pl.concat([snapshot, late, rows[1:]])
+
+
+def _unknown(rows: pl.DataFrame, out: Outcome) -> None:
+    told = rows.filter("emit")
+    if told.height:
+        lists = (pl.lit(None, dtype=pl.List(pl.Int64)).alias(c) for names in SIDES for c in names)
+        tops = (pl.lit(None, dtype=pl.Int64).alias(c) for c in TOP)
+        out.rows.append(told.with_columns(*lists, *tops, known=pl.lit(False)))
+
+
+def _tell(state: State, rows: pl.DataFrame, applied: Applied, out: Outcome) -> State:
+    """Sort what became of `rows` into the outcome; returns the state with its snapshots counted."""
+    codes = applied.codes
+    emit = np.array(rows["emit"].to_numpy())
+    good = codes == APPLIED
+    for code, kept in ((SUPERSEDED, out.superseded), (CROSSED, out.crossed)):
+        if (codes == code).any():
+            kept.append(rows.filter(pl.Series((codes == code) & emit)))
+    lists = {}
+    for (prices, sizes), levels in zip(SIDES, (applied.bids, applied.asks), strict=True):
+        offsets = pa.array(levels.offsets)
+        lists[prices] = pl.from_arrow(pa.LargeListArray.from_arrays(offsets, pa.array(levels.prices)))
+        lists[sizes] = pl.from_arrow(pa.LargeListArray.from_arrays(offsets, pa.array(levels.sizes)))
+    tops = {c: pl.Series(applied.tops[:, j]).replace(0, None) for j, c in enumerate(TOP)}
+    made = rows.with_columns(**lists, **tops, known=pl.lit(True))
+    told = made if good.all() and emit.all() else made.filter(pl.Series(good & emit))
+    if told.height:
+        out.rows.append(told)
+    return replace(state, n_snapshots=state.n_snapshots + int((good & np.array(rows["is_snapshot"].to_numpy())).sum()))

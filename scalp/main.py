@@ -1,0 +1,131 @@
+"""`scalp`: every verb, what it takes, and what its exit code means (0 done, 1 failed, 2 wrong usage, 3 refused).
+
+Heavy libraries are imported inside the verbs, so that `scalp --help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scalp import looking
+
+app = typer.Typer(
+    name="scalp",
+    help="Market data in, a trained and served model out. Everything is kept under SCALP_DATA_DIR (default: data/).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+Source = Annotated[
+    str, typer.Option("--source", help="generated, recordings or tables. Default: generated, or what scalp.toml says.", show_default=False)
+]
+Folder = Annotated[Path | None, typer.Option("--from", help="The folder that recordings or tables lie in.", show_default=False)]
+Mapping = Annotated[
+    str, typer.Option("--mapping", help="For tables: the mapping that names their columns (standx, crypto-microstructure, or yours).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def version(value: bool) -> None:
+    if value:
+        from core.machine import code_version
+
+        typer.echo(f"scalp {code_version()}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and stop.")] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: scalp run --source recordings --from ../shared/data/hftbacktest/usdm")
+def run(source: Source = "", folder: Folder = None, mapping: Mapping = "", json: Json = False) -> None:
+    """The main job: ingest, features, train, deploy, benchmark, and a report."""
+    from scalp import running
+
+    raise typer.Exit(running.run(source, folder, mapping, as_json=json))
+
+
+@app.command(epilog="Example: scalp ingest --source tables --mapping standx --from ../shared/data/standx")
+def ingest(source: Source = "", folder: Folder = None, mapping: Mapping = "", json: Json = False) -> None:
+    """Market data into the lake: raw parts, then clean days, checked and accounted for."""
+    from scalp import running
+
+    raise typer.Exit(running.stage("ingest", source, folder, mapping, as_json=json))
+
+
+@app.command(epilog="Examples: scalp features --list;  scalp features --venue binance-usdm --symbol BTCUSDT")
+def features(
+    listing: Annotated[
+        bool, typer.Option("--list", help="Print every feature with unit, inputs, parameters and warm-up, and stop.")
+    ] = False,
+    venue: Annotated[str, typer.Option(help="Only this venue.")] = "*",
+    symbol: Annotated[str, typer.Option(help="Only this symbol.")] = "*",
+    json: Json = False,
+) -> None:
+    """Clean days into bars, features and labels; with --list, what the features are."""
+    if listing:
+        raise typer.Exit(looking.feature_list(json=json))
+    from scalp import running
+
+    raise typer.Exit(running.stage("features", venue=venue, symbol=symbol, as_json=json))
+
+
+@app.command(epilog="Example: scalp train --symbol BTCUSDT")
+def train(
+    venue: Annotated[str, typer.Option(help="Only this venue.")] = "*",
+    symbol: Annotated[str, typer.Option(help="Only this symbol.")] = "*",
+    json: Json = False,
+) -> None:
+    """A model from the features in the lake, scored beside the baselines, gross and after cost."""
+    from scalp import running
+
+    raise typer.Exit(running.stage("train", venue=venue, symbol=symbol, as_json=json))
+
+
+@app.command(epilog="Examples: scalp deploy;  scalp deploy 3f2a9c01b7de")
+def deploy(
+    version_id: Annotated[
+        str, typer.Argument(help="Which trained model (a folder under models/). Default: the newest.", show_default=False)
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Prove a trained model against the real Triton server, switch to it, retire the old one."""
+    from scalp import running
+
+    raise typer.Exit(running.stage("deploy", version_id=version_id, as_json=json))
+
+
+@app.command(epilog="Example: scalp rollback")
+def rollback(json: Json = False) -> None:
+    """Serve the version before the one that is served now."""
+    from scalp import running
+
+    raise typer.Exit(running.rollback(as_json=json))
+
+
+@app.command(epilog="Example: scalp bench --json")
+def bench(json: Json = False) -> None:
+    """Measure speeds on this machine, keep them in out_bench__runs, and flag regressions."""
+    from scalp import running
+
+    raise typer.Exit(running.stage("benchmark", as_json=json))
+
+
+@app.command(epilog="Example: scalp up --port 4200")
+def up(port: Annotated[int, typer.Option(help="Where the UI listens; 0 takes a free port.")] = 4200) -> None:
+    """The local Prefect server with its UI, and Triton if a model was deployed, until Ctrl-C."""
+    from scalp import running
+
+    raise typer.Exit(running.up(port))
+
+
+app.command("sql")(looking.sql)
+app.command("coverage")(looking.coverage)

@@ -1,0 +1,255 @@
+"""The batch verbs: each runs one flow, or all five, and ends with what a person wants to know."""
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.markup import escape
+
+from core import orchestrator, runs, settings
+from core.holding import Held
+from core.runs import Stage
+from core.services import ServiceError, free_ports
+from core.settings import SettingsError
+from core.store import Part, Store, StoreError
+from scalp import summary
+from scalp.console import err, out, progress, seconds
+from scalp.session import Session, prefect_server, session
+
+log = logging.getLogger("scalp")
+
+OK, FAILED, USAGE, REFUSED = 0, 1, 2, 3
+INTERRUPTED = 130
+
+
+class UsageError(ValueError):
+    """What was asked cannot be done as it was asked; the message says what to type instead."""
+
+
+def guarded(verb: Callable[[], int]) -> int:
+    """Turn the errors a person can do something about into one line and an exit code."""
+    try:
+        return verb()
+    except (SettingsError, UsageError) as error:
+        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        return USAGE
+    except Held as error:
+        err.print(f"[red]refused:[/red] {escape(str(error))}", soft_wrap=True)
+        return REFUSED
+    except (ServiceError, StoreError) as error:
+        err.print(f"[red]failed:[/red] {escape(str(error))}", soft_wrap=True)
+        return FAILED
+    except KeyboardInterrupt:
+        err.print("stopped; everything that was started is stopped again, and what was finished is kept")
+        # Threads still inside a kernel would keep the process: what they were writing has a temporary name and is swept next time.
+        os._exit(INTERRUPTED)
+
+
+def resolve(source: str, folder: Path | None, mapping: str) -> tuple[str, Path | None, str]:
+    """Source, folder and mapping after defaults; raises `UsageError` where they do not go together."""
+    config = settings.load()
+    source = source or ("recordings" if folder and not mapping else "tables" if mapping else config.ingest.source)
+    mapping = mapping or config.ingest.mapping
+    if source not in ("generated", "recordings", "tables"):
+        raise UsageError(f"--source {source}: there are generated, recordings and tables")
+    if source == "generated":
+        if folder:
+            raise UsageError("--from goes with --source recordings or --source tables; the generated market needs none")
+        return source, None, mapping
+    if folder is None:
+        raise UsageError(f"--source {source} needs --from FOLDER: where the {source} lie")
+    if not folder.is_dir():
+        raise UsageError(f"--from {folder}: there is no such folder (from here, {Path.cwd()})")
+    if source == "tables" and mapping not in config.mappings:
+        raise UsageError(f"--mapping {mapping}: there are {', '.join(config.mappings)}; add yours under [mappings.{mapping}] in scalp.toml")
+    return source, folder.resolve(), mapping
+
+
+def run(source: str, folder: Path | None, mapping: str, *, as_json: bool = False) -> int:
+    """All five stages and the report."""
+
+    def verb() -> int:
+        asked = resolve(source, folder, mapping)
+        began = time.perf_counter()
+
+        async def flows(now: Session) -> Any:
+            from flows.nightly import nightly
+
+            return await nightly(*asked, now.run_folder)
+
+        now, failure = attempt("scalp run", flows)
+        stages = runs.load(now.run_folder)
+        report = now.run_folder / "report.html"
+        if as_json:
+            print(
+                json.dumps(
+                    {"run_id": now.run_id, "failed": failure, "report": str(report), "stages": msgspec.to_builtins(stages)}, default=str
+                )
+            )
+        else:
+            summary.show(stages, failure, report if report.exists() else None, seconds(began))
+        return FAILED if failure else OK
+
+    return guarded(verb)
+
+
+def attempt(what: str, flow: Callable[[Session], Any]) -> tuple[Session, str | None]:
+    """Run a flow inside a session; its failure comes back as one line, its traceback goes to the run's log."""
+    config = settings.load()
+    interrupt_on_terminate()
+    with progress(config.data_dir / "logs" / "scalp.log"), session(what) as now:
+        try:
+            now.flow(lambda: flow(now))
+        except Exception as error:
+            logging.getLogger("scalp.failure").debug("run %s", now.run_id, exc_info=True)
+            (now.run_folder / "failure.txt").write_text(cause(error) + "\n")
+            return now, cause(error)
+        return now, None
+
+
+def cause(error: BaseException) -> str:
+    """The one line that says what went wrong: the deepest cause's own words."""
+    while error.__cause__ is not None and not str(error):
+        error = error.__cause__
+    text = str(error) or type(error).__name__
+    return text if isinstance(error, ValueError | RuntimeError | OSError) else f"{type(error).__name__}: {text}"
+
+
+def interrupt_on_terminate() -> None:
+    """SIGTERM ends a run as Ctrl-C does."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def stored(store: Store, table: str, venue: str, symbol: str, hint: str) -> list[Part]:
+    """Parts of a table that are there, or a usage error with what would make them."""
+    found = store.parts(table, venue, symbol)
+    if not found:
+        there = sorted({f"{p.venue} {p.symbol}" for p in store.parts(table)})
+        raise UsageError(f"no {table} for {venue} {symbol}" + (f"; there are {', '.join(there)}" if there else f"; {hint}"))
+    return found
+
+
+def stage(
+    name: str,
+    source: str = "",
+    folder: Path | None = None,
+    mapping: str = "",
+    *,
+    venue: str = "*",
+    symbol: str = "*",
+    version_id: str = "",
+    as_json: bool = False,
+) -> int:
+    """One stage by hand, over what the lake holds."""
+
+    def verb() -> int:
+        config = settings.load()
+        store = Store(config.lake)
+        began = time.perf_counter()
+        flow = wired(name, config, store, source=source, folder=folder, mapping=mapping, venue=venue, symbol=symbol, version_id=version_id)
+        now, failure = attempt(f"scalp {name}", flow)
+        stages = runs.load(now.run_folder)
+        if as_json:
+            print(json.dumps({"run_id": now.run_id, "failed": failure, "stages": msgspec.to_builtins(stages)}, default=str))
+        else:
+            summary.show(stages, failure, None, seconds(began))
+        return FAILED if failure else OK
+
+    return guarded(verb)
+
+
+def wired(
+    name: str,
+    config: settings.Settings,
+    store: Store,
+    *,
+    source: str,
+    folder: Path | None,
+    mapping: str,
+    venue: str,
+    symbol: str,
+    version_id: str,
+) -> Callable[[Session], Any]:
+    """The stage's flow, given what the verb was asked; checked before anything is started."""
+    if name == "ingest":
+        asked = resolve(source, folder, mapping)
+
+        async def ingest(now: Session) -> Any:
+            from flows.ingest import ingest as flow
+
+            return await flow(*asked, now.run_folder)
+
+        return ingest
+    if name == "features":
+        parts = stored(store, "clean_market__trades", venue, symbol, "scalp ingest makes them")
+
+        async def features(now: Session) -> Any:
+            from flows.features import features as flow
+
+            return await flow(parts, now.run_folder)
+
+        return features
+    if name == "train":
+        inputs = stored(store, "feat_market__1s_inputs", venue, symbol, "scalp features makes them")
+
+        async def train(now: Session) -> Any:
+            from flows.train import train as flow
+
+            return await flow(inputs, now.run_folder)
+
+        return train
+    trained = trained_stage(config.data_dir, version_id)
+    if name == "deploy":
+
+        async def deploy(now: Session) -> Any:
+            from flows.deploy import deploy as flow
+
+            return await flow(trained, now.run_folder)
+
+        return deploy
+
+    async def benchmark(now: Session) -> Any:
+        from flows.benchmark import benchmark as flow
+
+        return await flow([trained], now.run_folder)
+
+    return benchmark
+
+
+def trained_stage(data_dir: Path, version_id: str) -> Stage:
+    """The stage result kept with a trained model; the newest where no version is named."""
+    done = sorted((data_dir / "models").glob("*/train.json"), key=lambda p: p.stat().st_mtime)
+    if not done:
+        raise UsageError("there is no trained model yet; scalp run or scalp train makes one")
+    chosen = [p for p in done if p.parent.name == version_id] if version_id else done[-1:]
+    if not chosen:
+        raise UsageError(f"no model {version_id}; there are {', '.join(p.parent.name for p in done)}")
+    return msgspec.json.decode(chosen[0].read_bytes(), type=Stage)
+
+
+def up(port: int) -> int:
+    """Prefect's UI over the history, and the served model, until Ctrl-C."""
+
+    def verb() -> int:
+        config = settings.load()
+        interrupt_on_terminate()
+        server, environment = prefect_server(config, port or free_ports(1)[0])
+        with progress(), server:
+            server.wait_ready(config.prefect.start_timeout_s)
+            out.print(f"Prefect UI   {environment['PREFECT_API_URL'].removesuffix('/api')}")
+            out.print(f"user         {orchestrator.USER}, password in {orchestrator.password_file(config.data_dir)}")
+            out.print("Ctrl-C stops it.")
+            while server.alive:
+                time.sleep(0.5)
+        err.print(f"[red]the server ended by itself[/red]; its log is {server.log}")
+        return FAILED
+
+    return guarded(verb)

@@ -1,0 +1,96 @@
+"""What a batch verb stands on: the folder held, a local Prefect server, and everything started stopped again.
+
+    with session("scalp run") as session:      # the server is up, the environment set
+        stages = session.flow(lambda: ...)     # flows are imported only here, when Prefect can read its environment
+
+Ctrl-C ends it the same way: servers are stopped, half-written files are left to the next sweep, nothing finished is lost.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from core import machine, orchestrator, settings
+from core.holding import holding
+from core.services import Service, free_ports, stop_leftovers
+from core.store import Store
+
+log = logging.getLogger("scalp")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    config: settings.Settings
+    store: Store
+    run_id: str
+    run_folder: Path
+
+    def flow(self, made: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a flow to its end; `made` imports it and calls it."""
+        return asyncio.run(made())
+
+
+def new_run_id() -> str:
+    """Sorts by time, and two in a second differ."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def prefect_server(config: settings.Settings, port: int) -> tuple[Service, dict[str, str]]:
+    """The server, not yet started, and the environment that it and its clients share."""
+    host = config.prefect.host
+    environment = orchestrator.environment(config.data_dir, host, port)
+
+    def ready() -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{environment['PREFECT_API_URL']}/health", timeout=2).status_code == 200
+        return False
+
+    log_file = config.data_dir / "logs" / "prefect.log"
+    command = orchestrator.server_command(host, port)
+    return Service("prefect", command, log=log_file, ready=ready, env=os.environ | environment), environment
+
+
+def drain() -> None:
+    """Hand the last run logs and events to the server before it goes."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=5)
+    EventsWorker.drain_all(timeout=5)
+
+
+@contextlib.contextmanager
+def session(what: str) -> Iterator[Session]:
+    """Hold the data folder and run a Prefect server while the block runs. Raises `Held`, `SettingsError`, `ServiceError`."""
+    config = settings.load()
+    with holding(config.data_dir, what):
+        for name in stop_leftovers(config.data_dir):
+            log.info("stopped %s, left over from a run that was killed", name)
+        store = Store(config.lake, code=machine.code_version())
+        if swept := store.sweep():
+            log.info("removed %d half-written files of a run that was killed", swept)
+        run_id = new_run_id()
+        run_folder = config.data_dir / "runs" / run_id
+        run_folder.mkdir(parents=True)
+        server, environment = prefect_server(config, config.prefect.port or free_ports(1)[0])
+        log.info("starting Prefect", extra={"stage": "starting Prefect"})
+        os.environ.update(environment)
+        imports = threading.Thread(target=lambda: __import__("flows.nightly"), daemon=True)  # takes as long as the server does
+        with server:
+            imports.start()
+            server.wait_ready(config.prefect.start_timeout_s)
+            imports.join()
+            try:
+                yield Session(config, store, run_id, run_folder)
+            finally:
+                drain()

@@ -1,0 +1,168 @@
+"""One attempt to deploy a model: its steps in order, and the way back from each."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core import settings
+from core.inference import Predictor
+from core.repository import Repository
+from core.serving_record import Serving, Version, sha256
+from core.triton import Triton, TritonError, running
+from tasks import export, proving, registry
+
+LIVE = 1  # priority
+
+
+@dataclass
+class Deployment:
+    """One attempt: what it works on, and what must be undone if it fails."""
+
+    trained: Mapping[str, Any]
+    data_dir: Path
+    deploy: settings.Deploy
+    triton: settings.Triton
+    expected_hash: str
+    code: str
+    tracking_uri: str = ""
+    steps: proving.Steps = field(default_factory=proving.Steps)
+    facts: dict[str, Any] = field(default_factory=dict)
+    written: Version | None = None
+    registered: str | None = None
+    server: Triton | None = None
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.trained["folder"])
+        self.version_id = str(self.trained["version_id"])
+        self.repository = repository(self.data_dir, self.deploy)
+
+    def prove(self, serving: Serving, started: contextlib.ExitStack, *, by_triton: bool) -> Version:
+        """Everything before the switch; raises at the first thing that is not as it must be."""
+        from kernels import promotion
+
+        step, facts, name = self.steps.step, self.facts, self.deploy.model_name
+        with step("features") as seen:
+            seen.append(f"feature set {proving.same_features(self.trained, self.expected_hash)}")
+        with step("export") as seen:
+            exported = export.export(self.folder, max_error=self.deploy.max_error)
+            facts["max_error_export"] = exported["max_error_export"]
+            seen.append("largest error against torch: " + ", ".join(f"{k} {v:.2g}" for k, v in exported["errors"].items()))
+        with step("write") as seen:
+            champion = serving.serving("champion")
+            decision = promotion.decide(
+                evidence=bool(self.trained.get("evidence")),
+                verdict=str(self.trained.get("verdict", "no verdict")),
+                generated=bool(self.trained.get("generated")),
+                champion=f"version {champion.n}" if champion else None,
+                champion_generated=bool(champion and champion.generated),
+            )
+            facts |= {"alias": decision.alias, "reason": decision.reason}
+            version = self.written = Version(
+                n=max([serving.last_n, *self.repository.numbers()]) + 1,
+                version_id=self.version_id,
+                feature_set_hash=str(self.trained["feature_set_hash"]),
+                decision=decision.alias,
+                sha256=sha256(self.folder / export.MODEL),
+                window=exported["window"],
+                n_features=exported["n_features"],
+                generated=bool(self.trained.get("generated")),
+            )
+            facts |= {"version": version.n}
+            self.repository.write_version(version, self.folder / export.MODEL)
+            self.repository.write_config([*serving.versions.values(), version])
+            seen.append(f"version {version.n} in {self.repository.folder}, as {decision.alias}")
+        recorded, _ = export.read_recorded(self.folder)
+        in_process = ask = export.session(self.repository.path(version.n))
+        if by_triton:
+            with step("start") as seen:
+                self.server = running(self.data_dir) or started.enter_context(Triton(self.data_dir, **server_options(self.triton)))
+                facts["triton_start_s"] = round(self.server.start_seconds, 2)
+                seen.append(f"Triton at {self.server.grpc_url} (gRPC) and {self.server.http_url} (HTTP)")
+            with step("load") as seen:
+                begun = time.monotonic()
+                self.server.load(name)
+                seen.append(f"{time.monotonic() - begun:.1f} s; versions {', '.join(map(str, self.server.versions(name)))} answer")
+                told = self.server.parameters(name, version.n)
+                if (told.get("feature_set_hash"), told.get("sha256")) != (version.feature_set_hash, version.sha256):
+                    raise proving.NotProven(f"Triton loaded something else as version {version.n}: {told}")
+            ask = started.enter_context(Predictor(self.server.grpc_url, name, version.n, priority=LIVE))
+        with step("compare") as seen:
+            errors = proving.same_answers(ask, in_process, recorded, max_error=self.deploy.max_error)
+            facts["max_error_served"] = max(errors.values())
+            seen.append(f"{len(recorded)} recorded windows; largest error: " + ", ".join(f"{k} {v:.2g}" for k, v in errors.items()))
+        with step("latency") as seen:
+            facts["latency_ms"] = proving.in_time(ask, recorded, max_latency_ms=self.deploy.max_latency_ms)
+            seen.append(f"batch 1: p50 {facts['latency_ms']['p50']:.2f} ms, p99 {facts['latency_ms']['p99']:.2f} ms")
+        if self.server:
+            facts["statistics"] = self.server.statistics(name, version.n)
+        return version
+
+    def switch(self, serving: Serving, version: Version) -> None:
+        """Write the card, register, move the aliases. The record is written last: until then nothing has changed."""
+        before = serving.aliases
+        with self.steps.step("register") as seen:
+            told = registry.card(self.trained, version, {k: v for k, v in self.facts.items() if k != "steps"}, self.code)
+            registry.write_card(self.folder, told)
+            book = registry.Registry(self.data_dir, self.deploy.model_name, self.tracking_uri)
+            tracking = self.trained.get("tracking") or {}
+            self.registered = book.register(version, self.folder, tracking.get("run_id") if tracking.get("kind") == "mlflow" else None)
+            seen.append(f"MLflow version {self.registered}")
+        with self.steps.step("switch") as seen:
+            serving.switch(version.decision, version, self.facts["reason"])
+            serving.served_by = self.facts["served_by"]
+            try:
+                book.move(before, serving.aliases)
+                self.repository.write_record(serving)
+            except BaseException:
+                book.move(serving.aliases, before)
+                raise
+            seen.append(", ".join(f"{alias} is version {n}" for alias, n in serving.aliases.items()))
+
+    def retire(self, serving: Serving) -> list[str]:
+        """Stop serving what is too old. It is after the switch: a failure is a warning."""
+        gone = serving.retire(self.deploy.keep_versions)
+        if not gone:
+            return []
+        try:
+            with self.steps.step("retire") as seen:
+                self.repository.write_record(serving)
+                self.repository.write_config(list(serving.versions.values()))
+                if self.server:
+                    self.server.load(self.deploy.model_name)
+                for version in gone:
+                    self.repository.remove_version(version.n)
+                seen.append(f"versions {', '.join(str(v.n) for v in gone)} are gone; {self.deploy.keep_versions} are kept")
+        except (OSError, TritonError) as error:
+            return [f"the new version serves, but an old one could not be retired: {error}"]
+        return []
+
+    def undo(self, serving: Serving) -> list[str]:
+        """Take back what was written and loaded, so that exactly what is recorded serves; returns what could not be done."""
+        troubles = []
+        if self.registered is not None:
+            try:
+                registry.Registry(self.data_dir, self.deploy.model_name, self.tracking_uri).withdraw(self.registered)
+            except Exception as error:  # the failure that brought us here is the one to report
+                troubles.append(f"MLflow still has version {self.registered}: {error}")
+        if self.written is not None:
+            self.repository.remove_version(self.written.n)
+            self.repository.write_config(list(serving.versions.values()))
+            if self.server is not None:
+                try:
+                    (self.server.load if serving.versions else self.server.unload)(self.deploy.model_name)
+                except TritonError as error:
+                    troubles.append(str(error))
+        return troubles
+
+
+def repository(data_dir: Path, deploy: settings.Deploy) -> Repository:
+    backend = "onnxruntime" if deploy.backend == "onnxruntime" else "python"
+    return Repository(data_dir, deploy.model_name, backend=backend, max_batch=deploy.max_batch, queue_delay_us=deploy.queue_delay_us)
+
+
+def server_options(triton: settings.Triton) -> dict[str, Any]:
+    """What `core.triton.Triton` and `serve` take."""
+    return triton.model_dump(exclude={"enabled"})
