@@ -10,6 +10,7 @@ hashes of what a part was made from, which is all it takes to know whether it is
 import contextlib
 import errno
 import fnmatch
+import glob
 import hashlib
 import os
 import uuid
@@ -101,7 +102,7 @@ class Store:
         """All parts of a table (`*` matches any), in order of venue, symbol, day and piece."""
         found = []
         self.fs.invalidate_cache()
-        for path in self.fs.glob(f"{self.base}/{table}/venue={venue}/symbol={symbol}/day={day}/part*.parquet"):
+        for path in self.fs.glob(f"{glob.escape(self.base)}/{table}/venue={venue}/symbol={symbol}/day={day}/part*.parquet"):
             name, *keys, file = str(path)[len(self.base) :].strip("/").split("/")[-5:]
             values = dict(word.split("=", 1) for word in keys)
             of = file.removesuffix(".parquet").removeprefix("part").removeprefix("-")

@@ -47,7 +47,10 @@ class Triton:
         self.start_seconds = 0.0
 
     def start(self) -> Self:
-        """Start and wait until it answers; one that runs is left as it is. Raises `TritonError` where it cannot run here, `ServiceError` where it fails to."""
+        """Start and wait until it answers; one that runs is left as it is.
+
+        Raises `TritonError` where it cannot run here, `ServiceError` where it fails to.
+        """
         if self.alive:
             return self
         if missing := unavailable():

@@ -16,6 +16,7 @@ from core import machine, runs, settings
 from core.store import Part, Store
 from tasks.feature_days import clean_parts, days_of, stage, with_neighbours
 from tasks.features import build_bars, build_inputs, build_labels, check_features
+from tasks.pages import publish
 
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)  # symbols side by side; Polars has threads of its own
 
@@ -51,4 +52,5 @@ async def features(
     facts = [[run.result() for run in of_day][-1] for of_day in runs_of_days]  # the first that failed tells what went wrong
     made = stage(days, facts, seconds=time.monotonic() - began)
     runs.save(run_folder, made)
+    await publish(made, store)
     return made

@@ -21,6 +21,7 @@ from tasks.accounts import close_accounts
 from tasks.clean import clean_day
 from tasks.generated import write_market
 from tasks.ingest import after, beside, instruments_of, refuse_errors, summed, touched
+from tasks.pages import publish
 from tasks.recordings import read_recording, recordings_in
 from tasks.tables import mapping_called, read_table_file, read_tables
 
@@ -47,6 +48,7 @@ async def ingest(source: str, folder: Path | None = None, mapping: str = "", run
     stage = summed(source, files, accounts, days, time.monotonic() - began, store)
     if run_folder:
         runs.save(run_folder, stage)
+    await publish(stage, store)
     refuse_errors(stage)
     return stage
 

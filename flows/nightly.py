@@ -4,11 +4,14 @@ ingest -> features -> train -> deploy -> benchmark -> report
 """
 
 import logging
+from collections.abc import Awaitable
 from pathlib import Path
 
 from prefect import flow
 
+from core import machine, runs, settings
 from core.runs import Stage
+from core.store import Store
 from flows.benchmark import benchmark
 from flows.deploy import deploy
 from flows.features import features
@@ -19,28 +22,31 @@ from tasks.report import report
 log = logging.getLogger("scalp")
 
 
-def told(number: int, stage: str) -> None:
-    log.info("%d/5 %s", number, stage, extra={"stage": f"{number}/5 {stage}"})
-
-
 @flow(flow_run_name="nightly {source}", validate_parameters=False)
-async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Path) -> dict[str, Stage]:
+async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Path) -> list[Stage]:
     """Run the five stages; whatever happens, the report tells of those that ended.
 
     `source` is `generated`, `recordings` or `tables`; `folder` is where the latter two lie; `mapping` names the columns of
     tables. Results are kept in `run_folder`, stage by stage. The first stage that fails ends the run with its error.
     """
+    config = settings.load()
+    store = Store(config.lake, code=machine.code_version())
+    done: list[Stage] = []
+
+    async def told(stage: Awaitable[Stage]) -> Stage:
+        name = runs.STAGES[len(done)]
+        log.info("%d/5 %s", len(done) + 1, name, extra={"stage": f"{len(done) + 1}/5 {name}"})
+        done.append(await stage)
+        return done[-1]
+
     try:
-        told(1, "ingest")
-        ingested = await ingest(source, folder, mapping, run_folder)
-        told(2, "features")
-        built = await features(ingested.parts, run_folder)
-        told(3, "train")
-        trained = await train(built.parts, run_folder)
-        told(4, "deploy")
-        deployed = await deploy(trained, run_folder)
-        told(5, "benchmark")
-        measured = await benchmark([ingested, built, trained, deployed], run_folder)
-    finally:
-        report(run_folder)
-    return {stage.name: stage for stage in (ingested, built, trained, deployed, measured)}
+        ingested = await told(ingest(source, folder, mapping, run_folder))
+        built = await told(features(ingested.parts, run_folder))
+        trained = await told(train(built.parts, run_folder))
+        await told(deploy(trained, run_folder))
+        await told(benchmark(done, run_folder))
+    except Exception as error:
+        report(run_folder, store, failure=str(error) or type(error).__name__, at=runs.STAGES[len(done)])
+        raise
+    report(run_folder, store)
+    return done

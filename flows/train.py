@@ -10,6 +10,7 @@ from prefect import flow
 
 from core import machine, runs, settings
 from core.store import Part, Store
+from tasks.pages import publish
 from tasks.train import train_model
 
 
@@ -21,4 +22,5 @@ async def train(parts: Sequence[Part], run_folder: Path) -> runs.Stage:
     label = ", ".join(sorted({f"{part.symbol} {part.day}" for part in parts}))
     stage = train_model(store, parts, train=config.train, data_dir=config.data_dir, wandb_api_key=config.wandb_api_key, label=label)
     runs.save(run_folder, stage)
+    await publish(stage, store)
     return stage

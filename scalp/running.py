@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 from rich.markup import escape
 
 from core import orchestrator, runs, settings
-from core.holding import Held
+from core.holding import Held, holding
 from core.runs import Stage
 from core.services import ServiceError, free_ports
 from core.settings import SettingsError
@@ -107,9 +108,8 @@ def attempt(what: str, flow: Callable[[Session], Any]) -> tuple[Session, str | N
     with progress(config.data_dir / "logs" / "scalp.log"), session(what) as now:
         try:
             now.flow(lambda: flow(now))
-        except Exception as error:
-            logging.getLogger("scalp.failure").debug("run %s", now.run_id, exc_info=True)
-            (now.run_folder / "failure.txt").write_text(cause(error) + "\n")
+        except Exception as error:  # the one place that turns it into a line; the traceback goes to a file beside the report
+            (now.run_folder / "failure.txt").write_text("".join(traceback.format_exception(error)))
             return now, cause(error)
         return now, None
 
@@ -233,6 +233,32 @@ def trained_stage(data_dir: Path, version_id: str) -> Stage:
     if not chosen:
         raise UsageError(f"no model {version_id}; there are {', '.join(p.parent.name for p in done)}")
     return msgspec.json.decode(chosen[0].read_bytes(), type=Stage)
+
+
+def rollback(*, as_json: bool = False) -> int:
+    """The served model, one version back."""
+
+    def verb() -> int:
+        from core.repository import RepositoryError
+        from tasks.deploy import rollback as go_back
+
+        config = settings.load()
+        try:
+            with holding(config.data_dir, "scalp rollback"):
+                told = go_back(config.data_dir, deploy=config.deploy, tracking_uri=config.train.tracking_uri)
+        except RepositoryError as error:
+            err.print(f"[red]refused:[/red] {escape(str(error))}", soft_wrap=True)
+            return REFUSED
+        if as_json:
+            print(json.dumps(told))
+            return OK
+        for alias in sorted({*told["from"], *told["to"]}):
+            out.print(f"{alias}: version {told['from'].get(alias, 'none')} -> {told['to'].get(alias, 'none')}")
+        for warning in told["warnings"]:
+            out.print(f"[yellow]![/yellow] {escape(warning)}", soft_wrap=True)
+        return OK
+
+    return guarded(verb)
 
 
 def up(port: int) -> int:

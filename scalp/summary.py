@@ -50,8 +50,8 @@ def ingest(facts: Mapping[str, Any]) -> str:
 
 
 def features(facts: Mapping[str, Any]) -> str:
-    days = facts.get("days", [])
-    return f"{sum(d['rows'] for d in days):,} seconds, {sum(d['complete_rows'] for d in days):,} complete, {len(facts.get('features', []))} features"
+    days, n = facts.get("days", []), len(facts.get("features", []))
+    return f"{sum(d['rows'] for d in days):,} seconds, {sum(d['complete_rows'] for d in days):,} complete, {n} features"
 
 
 def train(facts: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from core.store import Store
 from core.tables import table
@@ -98,7 +99,7 @@ def accounts(store: Store, receipts: Sequence[Mapping[str, Any]]) -> list[dict[s
     return closed
 
 
-@task(task_run_name="close accounts")
+@task(task_run_name="close accounts", cache_policy=NO_CACHE)
 def close_accounts(store: Store, receipts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """See `accounts`."""
     return accounts(store, receipts)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from core.settings import Quality
 from core.store import Part, Store, inputs_of
@@ -42,7 +43,13 @@ def params_of(quality: Quality, keep_levels: int, fees: tuple[float, float]) -> 
     return {"form": FORM, "quality": quality.model_dump(mode="json"), "keep_levels": keep_levels, "fees": list(fees)}
 
 
-@task(task_run_name="clean {venue}/{symbol} {day}", retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable)
+@task(
+    task_run_name="clean {venue}/{symbol} {day}",
+    retries=2,
+    retry_delay_seconds=[1, 3],
+    retry_condition_fn=recoverable,
+    cache_policy=NO_CACHE,
+)
 def clean_day(
     store: Store, venue: str, symbol: str, day: date, *, quality: Quality, keep_levels: int, fees: tuple[float, float]
 ) -> dict[str, Any]:

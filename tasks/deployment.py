@@ -75,7 +75,6 @@ class Deployment:
             self.repository.write_config([*serving.versions.values(), version])
             seen.append(f"version {version.n} in {self.repository.folder}, as {decision.alias}")
         recorded, _ = export.read_recorded(self.folder)
-        in_process = ask = export.session(self.repository.path(version.n))
         if by_triton:
             with step("start") as seen:
                 self.server = running(self.data_dir) or started.enter_context(Triton(self.data_dir, **server_options(self.triton)))
@@ -89,7 +88,12 @@ class Deployment:
                 if (told.get("feature_set_hash"), told.get("sha256")) != (version.feature_set_hash, version.sha256):
                     raise proving.NotProven(f"Triton loaded something else as version {version.n}: {told}")
             ask = started.enter_context(Predictor(self.server.grpc_url, name, version.n, priority=LIVE))
+        else:
+            with step("load") as seen:
+                ask = export.session(self.repository.path(version.n))
+                seen.append("into this process")
         with step("compare") as seen:
+            in_process = export.session(self.folder / export.MODEL)
             errors = proving.same_answers(ask, in_process, recorded, max_error=self.deploy.max_error)
             facts["max_error_served"] = max(errors.values())
             seen.append(f"{len(recorded)} recorded windows; largest error: " + ", ".join(f"{k} {v:.2g}" for k, v in errors.items()))

@@ -25,7 +25,7 @@ from kernels import bars as seconds_of
 from kernels import book_features as books
 from kernels import features as feats
 from kernels import labels as outcomes
-from kernels.seconds import seconds
+from kernels.seconds import Scale, seconds
 from tasks.clean import recoverable
 from tasks.span import DAY_NS, HEAD_S, INSTRUMENTS, TAIL_S, Span
 
@@ -49,10 +49,16 @@ def ns(of_s: float) -> int:
     return round(of_s * NS)
 
 
-def feed_of(span: Span, rules: Bars, gap: int, days: tuple[int, ...]) -> seconds_of.Feed:
+def feed_of(span: Span, trades: pl.LazyFrame, rules: Bars, gap: int, days: tuple[int, ...]) -> seconds_of.Feed:
     scale = span.scale(days)
-    events = (span.rows(noun, scale, days) for noun in EVENTS)
-    return seconds_of.feed(*events, lateness=rules.lateness_ms * 1_000_000, gap=gap)
+    others = (span.rows(noun, scale, days) for noun in EVENTS if noun != "trades")
+    return seconds_of.feed(trades, *others, lateness=rules.lateness_ms * 1_000_000, gap=gap)
+
+
+def traded(span: Span, scale: Scale, days: tuple[int, ...]) -> pl.LazyFrame:
+    """The trades of these days, read once for all that is made from them."""
+    columns = ("ts_event", "ts_recv", "price", "size", "side", "price_decimals", "size_decimals")
+    return span.rows("trades", scale, days).select(columns).collect().rechunk().lazy()
 
 
 @task(task_run_name="bars {symbol} {day}", **AGAIN)
@@ -67,8 +73,10 @@ def build_bars(store: Store, venue: str, symbol: str, day: date, *, rules: Bars)
     if store.fresh(part, inputs=inputs, params=params):
         return 0.0
     with naming(part):
-        feed = feed_of(span, rules, NS, (0, 1))
-        made, n_late = seconds_of.bars(span.rows("trades", span.scale((0,)), (0,)), feed)
+        trades = traded(span, span.scale((0,)), (0,))
+        after = span.rows("trades", span.scale((0, 1)), (1,)).select("ts_event", "ts_recv")
+        feed = feed_of(span, pl.concat([trades.select("ts_event", "ts_recv"), after]), rules, NS, (0, 1))
+        made, n_late = seconds_of.bars(trades, feed)
         facts = {"bars": made.height, "trades": int(made["n_trades"].sum()), "late_trades": n_late}
     store.write(part, made, inputs=inputs, params=params, facts=facts)
     return time.monotonic() - began
@@ -112,17 +120,17 @@ def build_inputs(store: Store, venue: str, symbol: str, day: date, *, rules: Bar
 def day_of_seconds(span: Span, rules: Bars, quality: Quality) -> pl.LazyFrame:
     """What features are made from, for the day's seconds and the hour before them."""
     scale, gap = span.scale(), ns(quality.gap_s)
-    feed = feed_of(span, rules, gap, (-1, 0, 1))
+    trades = traded(span, scale, (-1, 0, 1))
+    feed = feed_of(span, trades, rules, gap, (-1, 0, 1))
     first = max(span.start - TAIL_S * NS + NS, feed.first_close)
     grid = seconds_of.grid(feed, first, min(span.start + DAY_NS, feed.last_close))
     closed_at = grid["known_at"].to_physical().to_numpy()
     tops = books.tops(span.rows("top", scale))
-    trades = span.rows("trades", scale, (-1, 0)).select(
-        pl.col("ts_recv").to_physical(), "price", "size", second=pl.col("ts_event").to_physical() // NS + 1 - first // NS
-    )
-    ts_recv, price, size, second = (column.rechunk().to_numpy() for column in trades.collect())
+    at = pl.col("ts_event").to_physical()
+    of_trades = trades.select(pl.col("ts_recv").to_physical(), "price", "size", second=at // NS + 1 - first // NS).collect()
+    ts_recv, price, size, second = (column.to_numpy() for column in of_trades)
     spread = books.effective_spread(ts_recv, price, size, second, closed_at, tops, max_age=gap)
-    before = seconds_of.bars(span.rows("trades", scale, (-1,)), feed).bars
+    before = seconds_of.bars(trades.filter(at < span.start), feed).bars
     bars = pl.concat([before.lazy(), span.rows(BARS, scale, (0,))])
     levels = books.levels_at(span.rows("book", scale), closed_at, max_age=gap)
     return seconds(grid, bars, tops, books.top_seconds(tops, closed_at, max_age=gap), spread, levels, scale)

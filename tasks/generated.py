@@ -18,6 +18,7 @@ from typing import IO, Any
 import msgspec
 from isal import igzip
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from core.market import NS
 from core.settings import Generator, SettingsError
@@ -74,7 +75,7 @@ def market_of(settings: Generator, symbol: str) -> Market:
     )
 
 
-@task(task_run_name="generate {market.symbol} {day}", persist_result=False)
+@task(task_run_name="generate {market.symbol} {day}", persist_result=False, cache_policy=NO_CACHE)
 def write_day(market: Market, seed: int, first_day: date, day: date, folder: Path) -> Path:
     """Write one symbol-day unless it is there. A day after the first needs the one before it in the same folder."""
     path = path_of(folder, market.symbol, day)

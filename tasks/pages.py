@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.cache_policies import NO_CACHE
 
 from core.runs import Stage
 from core.store import Store
@@ -29,7 +30,7 @@ GENERATED_NOTE = "**Generated market**: these results show that the pipeline wor
 MAX_ROWS = 500  # of a table artifact: the UI holds it whole
 
 
-@task(task_run_name="publish {stage.name}")
+@task(task_run_name="publish {stage.name}", cache_policy=NO_CACHE)
 async def publish(stage: Stage, store: Store) -> list[str]:
     """Keep the stage's page and tables as artifacts of this flow run; returns their keys."""
     drawn, missing = drawing.draw(stage, store) if stage.changed else ([], [])  # an unchanged run has to be quick

@@ -9,8 +9,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
-from core import runs, settings
+from core import runs
 from core.machine import code_version, machine, versions
 from core.runs import STAGES, Stage
 from core.store import Part, Store, StoreError
@@ -20,27 +21,23 @@ from tasks.wording import Grid
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 REPORT = "report.html"
-FAILURE = "failure.txt"  # in the run's folder: the line that ended the run
 TITLES = {"ingest": "Data", "features": "Features", "train": "Training", "deploy": "Deployment", "benchmark": "Benchmark"}
 MAX_PARTS = 400
 
 
-@task(task_run_name="report")
-def report(run_folder: Path, store: Store | None = None, failure: str = "") -> Path:
-    """Write the report over the stages kept in `run_folder` to `report.html` there; `failure` is what ended the run."""
-    lake = store or Store(settings.load().lake)
-    return write_report(run_folder, lake, runs.load(run_folder), run_folder / REPORT, failure)
+@task(task_run_name="report", cache_policy=NO_CACHE)
+def report(run_folder: Path, store: Store, failure: str = "", at: str = "") -> Path:
+    """Write the report over the stages kept in `run_folder` to `report.html` there; `failure` is what ended the run, at stage `at`."""
+    return write_report(run_folder, store, runs.load(run_folder), run_folder / REPORT, failure, at)
 
 
-def write_report(run_folder: Path, store: Store, stages: Mapping[str, Stage], out: Path, failure: str = "") -> Path:
+def write_report(run_folder: Path, store: Store, stages: Mapping[str, Stage], out: Path, failure: str = "", at: str = "") -> Path:
     """Render the report to `out` and return it. Stages may be missing, failed or unchanged.
 
-    `failure` (default: what `failure.txt` of the run's folder says) is laid at the door of the first stage without a result.
+    `failure` is laid at the door of stage `at`, else of the first stage without a result.
     """
-    if not failure and (run_folder / FAILURE).exists():
-        failure = (run_folder / FAILURE).read_text().strip()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page = environment.from_string(TEMPLATE.read_text()).render(context(run_folder, store, dict(stages), failure))
+    page = environment.from_string(TEMPLATE.read_text()).render(context(run_folder, store, dict(stages), failure, at))
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     partial.write_text(page)
@@ -48,11 +45,11 @@ def write_report(run_folder: Path, store: Store, stages: Mapping[str, Stage], ou
     return out
 
 
-def context(run_folder: Path, store: Store, stages: dict[str, Stage], failure: str) -> dict[str, Any]:
+def context(run_folder: Path, store: Store, stages: dict[str, Stage], failure: str, at: str = "") -> dict[str, Any]:
     """What the template shows."""
     said = {name: summary(stages[name]) for name in STAGES if name in stages}
     train = said.get("train")
-    failed = next((name for name in STAGES if name not in stages), "the run") if failure else ""
+    failed = (at or next((name for name in STAGES if name not in stages), "the run")) if failure else ""
     return {
         "title": f"CryptoScalp run {run_folder.name}",
         "subtitle": subtitle(stages),

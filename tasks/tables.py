@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from core.mappings import TableMapping
@@ -80,7 +81,14 @@ def run_name() -> str:
     return f"read {Path(task_run.parameters['uri']).name}"
 
 
-@task(task_run_name=run_name, retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable, persist_result=False)
+@task(
+    task_run_name=run_name,
+    retries=2,
+    retry_delay_seconds=[1, 3],
+    retry_condition_fn=recoverable,
+    persist_result=False,
+    cache_policy=NO_CACHE,
+)
 def read_table_file(store: Store, uri: str, mapping_name: str, mapping: TableMapping, quality: Quality, keep_levels: int) -> dict[str, Any]:
     """Read one file unless its bytes are in the lake already, read by the same mapping.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from pydantic import SecretStr
 
 from core.market import GENERATED
@@ -49,7 +50,7 @@ def known_version(folder: Path) -> Stage | None:
     return Stage(name="train", changed=False, warnings=facts.get("warnings", []), facts=facts | {"folder": str(folder)})
 
 
-@task(task_run_name="train on {label}")
+@task(task_run_name="train on {label}", cache_policy=NO_CACHE)
 def train_model(
     store: Store, parts: Sequence[Part], *, train: Train, data_dir: Path, wandb_api_key: SecretStr = SecretStr(""), label: str = ""
 ) -> Stage:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -82,7 +83,7 @@ class TestServing:
 
     @pytest.mark.parametrize("protocol", ["grpc", "http"])
     @pytest.mark.parametrize("n", [1, 2, 64])
-    def test_both_versions_answer_as_in_process(self, server: Triton, two: Two, n: int, protocol: str):
+    def test_both_versions_answer_as_in_process(self, server: Triton, two: Two, n: int, protocol: Literal["grpc", "http"]):
         features = windows(n, seed=n)
         url = server.grpc_url if protocol == "grpc" else server.http_url
         for number in (1, 2):
@@ -227,7 +228,8 @@ def test_nothing_deployed_is_an_error_that_says_what_to_do(tmp_path: Path):
 @pytest.mark.parametrize("shapes", [{Shape(60, 16)}, {Shape(60, 16), Shape(30, 12)}], ids=["one shape", "two shapes"])
 def test_the_configuration_is_what_triton_reads(backend: str, shapes: set[Shape]):
     text = config("scalper", backend, shapes, {1: {"version_id": 'a "b"'}, 4: {"version_id": "c"}}, max_batch=64, queue_delay_us=100)
-    read = text_format.Parse(text, model_config_pb2.ModelConfig())
+    messages: Any = model_config_pb2
+    read = text_format.Parse(text, messages.ModelConfig())
     assert (read.backend, read.platform) == (("python", "") if backend == "python" else ("", "onnxruntime_onnx"))
     assert list(read.version_policy.specific.versions) == [1, 4]
     assert [(o.name, list(o.dims)) for o in read.output] == [("direction", [3]), ("confidence", [1]), ("volatility", [1])]

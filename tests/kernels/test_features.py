@@ -2,6 +2,7 @@
 
 import dataclasses
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -119,8 +120,8 @@ def test_a_top_too_old_or_unknown_holds_at_no_close():
 def test_effective_spread_is_the_distance_from_the_middle_known_before_the_trade():
     of = books.Tops(*(np.array(c, dtype=np.int64) for c in ([10, 20], [100, 200], [1, 1], [102, 202], [1, 1])))
     trades = ([20, 21, 5, 21, 99], [102, 199, 101, 203, 203], [3, 1, 1, 1, 1], [0, 0, 0, 1, 1])
-    columns = (np.array(c, dtype=np.int64) for c in trades)
-    made = books.effective_spread(*columns, np.array([50, 60, 70]), of, max_age=100)
+    ts_recv, price, size, second = (np.array(c, dtype=np.int64) for c in trades)
+    made = books.effective_spread(ts_recv, price, size, second, np.array([50, 60, 70]), of, max_age=100)
     assert made[:2] == pytest.approx(
         [(3 * 2 * 1 / 101 + 1 * 2 * 2 / 201) / 4, 2 * 2 / 201]
     )  # the trade at 99 came late, that at 5 knew no top
@@ -157,3 +158,8 @@ def test_levels_are_plain_sums_over_twenty(rows: list[tuple[list[tuple[int, int]
                 assert by[f"book_{side}"] == top[0][0]
             else:
                 assert np.isnan(by[f"{side}_total"])
+
+
+def test_the_page_about_features_names_them_all():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "features.md").read_text()
+    assert [f.name for f in features.SPECS if f"| `{f.name}`" not in page] == []
