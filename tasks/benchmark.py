@@ -125,7 +125,7 @@ def append(store: Store, rows: Sequence[dict[str, Any]], *, run_id: str) -> Part
     schema = dict(table(TABLE).columns)
     frame = pl.DataFrame(made, schema=schema)
     if store.exists(part):
-        frame = pl.concat([store.scan(part).filter(pl.col("run_id") != run_id).collect().select(schema), frame])
+        frame = pl.concat([store.scan(part).filter(pl.col("run_id") != run_id).collect().select(list(schema)), frame])
     return store.write(part, frame.sort("ts_event", maintain_order=True), inputs={}, params={"form": FORM})
 
 
