@@ -7,9 +7,9 @@ from typing import NamedTuple
 OUTPUTS = {"direction": 3, "confidence": 1, "volatility": 1}  # name -> columns
 INPUT = "features"
 LIVE, BATCH = 1, 2  # priority levels: what is live is served before what is not
-# With priority levels Triton's batcher hands out one batch per idle instance, and the wake-up for a request that arrives just as
-# the only instance falls idle can be lost: it then waits for the batcher's next look, 500 ms later. With a second instance
-# it did not happen in 9,400 requests (1 to 16 clients); with one it did in 1 to 10 % of them.
+# With priority levels Triton 2.51's batcher hands out one batch per idle instance, and the wake-up for a request that arrives just
+# as the only instance falls idle can be lost: the request then waits for the batcher's next look, 500 ms later. One instance
+# lost 1 to 10 % of requests so (1 to 5 clients at once); two lost one in some ten thousand, on an overloaded machine.
 INSTANCES = 2
 
 

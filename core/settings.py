@@ -70,8 +70,8 @@ class Labels(Section):
 
     horizon_s: PositiveFloat = 60.0
     order_latency_ms: PositiveFloat = 50.0
-    take_profit_bps: PositiveFloat = 2.0  # net of fees
-    stop_loss_bps: PositiveFloat = 10.0  # beyond what an immediate round trip costs (spread and fees)
+    take_profit_bps: PositiveFloat = 8.0  # net of fees
+    stop_loss_bps: PositiveFloat = 8.0  # beyond what an immediate round trip costs (spread and fees)
 
 
 FEES: dict[str, tuple[float, float]] = {

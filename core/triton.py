@@ -6,6 +6,7 @@
 Python. Models are loaded by name, never by themselves (explicit model control).
 """
 
+import hashlib
 import json
 import os
 import sysconfig
@@ -17,7 +18,7 @@ from typing import Any, Self
 from core import pids
 from core.services import Service, ServiceError, free_ports
 from core.serving_record import RepositoryError, read_record, record_path, write_whole
-from core.triton_wheel import backends, binaries, libraries, unavailable
+from core.triton_wheel import SHM, backends, binaries, libraries, unavailable
 
 ATTEMPTS = 3  # a port that was free may be taken before the server binds it
 
@@ -55,6 +56,8 @@ class Triton:
             return self
         if missing := unavailable():
             raise TritonError(f"Triton cannot run here: {missing}")
+        if running(self.data_dir) is None:
+            self._sweep()
         for attempt in range(1, ATTEMPTS + 1):
             ports = [given or free for given, free in zip(self.asked, free_ports(3, self.host), strict=True)]
             service = self.service = self._service(ports)
@@ -77,6 +80,7 @@ class Triton:
             self._mark.unlink(missing_ok=True)
             self.service.stop()
             self.service = None
+            self._sweep()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -134,6 +138,16 @@ class Triton:
         }
 
     @property
+    def _shared(self) -> str:
+        """What the names of this data folder's shared memory begin with."""
+        return f"scalp_{hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:12]}_"
+
+    def _sweep(self) -> None:
+        """Free the shared memory of a server that was killed: it leaves 1 MiB and more for each instance."""
+        for region in SHM.glob(f"{self._shared}*"):
+            region.unlink(missing_ok=True)
+
+    @property
     def _mark(self) -> Path:
         return self.data_dir / "triton" / "server.json"
 
@@ -161,6 +175,7 @@ class Triton:
         models = self.data_dir / "triton" / "models"
         models.mkdir(parents=True, exist_ok=True)
         command = [str(folder / "bin" / "tritonserver"), "--model-repository", str(models)]
+        command += ["--backend-config", f"python,shm-region-prefix-name={self._shared}"]
         command += ["--backend-directory", str(backends(self.data_dir)), "--model-control-mode=explicit"]
         command += ["--disable-auto-complete-config", "--exit-timeout-secs=5"]  # our configuration says it all: one process start less
         for name, port in zip(("grpc", "http", "metrics"), ports, strict=True):

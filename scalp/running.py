@@ -1,5 +1,6 @@
 """The batch verbs: each runs one flow, or all five, and ends with what a person wants to know."""
 
+import contextlib
 import json
 import logging
 import os
@@ -212,7 +213,7 @@ def wired(
         async def deploy(now: Session) -> Any:
             from flows.deploy import deploy as flow
 
-            return await flow(trained, now.run_folder)
+            return await flow(trained, now.run_folder, again=bool(version_id))
 
         return deploy
 
@@ -232,7 +233,8 @@ def trained_stage(data_dir: Path, version_id: str) -> Stage:
     chosen = [p for p in done if p.parent.name == version_id] if version_id else done[-1:]
     if not chosen:
         raise UsageError(f"no model {version_id}; there are {', '.join(p.parent.name for p in done)}")
-    return msgspec.json.decode(chosen[0].read_bytes(), type=Stage)
+    facts = json.loads(chosen[0].read_bytes())
+    return Stage(name="train", changed=False, facts=facts | {"folder": str(chosen[0].parent)})
 
 
 def rollback(*, as_json: bool = False) -> int:
@@ -261,6 +263,25 @@ def rollback(*, as_json: bool = False) -> int:
     return guarded(verb)
 
 
+def served(config: settings.Settings, stack: contextlib.ExitStack) -> str:
+    """Start Triton for as long as `stack` is open, if a model was deployed to it; returns what to print."""
+    from core import serving_record, triton
+    from core.triton_wheel import unavailable
+
+    record = serving_record.read_record(serving_record.record_path(config.data_dir))
+    if record is None or record.live is None:
+        return "none yet; scalp run deploys one"
+    alias, version = record.live
+    told = f"version {version.n} as {alias}"
+    if record.served_by != "triton" or not config.triton.enabled:
+        return f"{told}, in-process"
+    if reason := unavailable(config.deploy.backend):
+        return f"{told}, in-process: {reason}"
+    server = triton.serve(config.data_dir, **config.triton.model_dump(exclude={"enabled"}))
+    stack.callback(server.stop)
+    return f"{told}; gRPC {server.grpc_url}, HTTP {server.http_url}"
+
+
 def up(port: int) -> int:
     """Prefect's UI over the history, and the served model, until Ctrl-C."""
 
@@ -268,11 +289,12 @@ def up(port: int) -> int:
         config = settings.load()
         interrupt_on_terminate()
         server, environment = prefect_server(config, port or free_ports(1)[0])
-        with progress(), server:
+        with progress(), server, contextlib.ExitStack() as stack:
             server.wait_ready(config.prefect.start_timeout_s)
-            out.print(f"Prefect UI   {environment['PREFECT_API_URL'].removesuffix('/api')}")
-            out.print(f"user         {orchestrator.USER}, password in {orchestrator.password_file(config.data_dir)}")
-            out.print("Ctrl-C stops it.")
+            out.print(f"Prefect UI    {environment['PREFECT_API_URL'].removesuffix('/api')}")
+            out.print(f"password      the one line of {orchestrator.password_file(config.data_dir)}")
+            out.print(f"served model  {served(config, stack)}")
+            out.print("Ctrl-C stops everything.")
             while server.alive:
                 time.sleep(0.5)
         err.print(f"[red]the server ended by itself[/red]; its log is {server.log}")

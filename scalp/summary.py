@@ -46,7 +46,11 @@ def ingest(facts: Mapping[str, Any]) -> str:
     compared, different = (sum(d.get(k) or 0 for d in days) for k in ("compared", "different"))
     quarantined = sum(f.get("quarantined") or 0 for f in files)
     book = f", {compared:,} tickers compared with the book: {different:,} differ" if compared else ""
-    return f"{len(files)} files, {rows:,} rows = clean + duplicate + {quarantined:,} quarantined, {len(days)} clean days{book}"
+    clean, duplicate = (sum(f.get(k) or 0 for f in files) for k in ("clean", "duplicate"))
+    made = ", ".join(f"{sum(d.get(k) or 0 for d in days):,} {k}" for k in ("trades", "quotes", "book") if any(d.get(k) for d in days))
+    closed = f"{rows:,} rows = {clean:,} clean + {duplicate:,} duplicate + {quarantined:,} quarantined"
+    read, built = ("1 file" if len(files) == 1 else f"{len(files)} files"), ("1 clean day" if len(days) == 1 else f"{len(days)} clean days")
+    return f"{read}, {closed}; {built}: {made}{book}"
 
 
 def features(facts: Mapping[str, Any]) -> str:

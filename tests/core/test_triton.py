@@ -65,12 +65,12 @@ class Two:
         return session(self.onnx[n])(features)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Two:
     return Two(tmp_path_factory.mktemp("triton"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(two: Two) -> Iterator[Triton]:
     with serve(two.data_dir) as triton:  # already started: entering again changes nothing
         yield triton
@@ -207,6 +207,7 @@ class TestLife:
         _, alive = psutil.wait_procs(family, timeout=20)
         assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
         assert running(tmp_path / "data") is None
+        assert not list(Path("/dev/shm").glob(f"{triton._shared}*"))
 
     def test_nothing_is_left_after_a_stop(self, two: Two, tmp_path: Path):
         shutil.copytree(two.data_dir / "triton", tmp_path / "data" / "triton")
