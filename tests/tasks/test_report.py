@@ -13,7 +13,7 @@ from core.runs import Stage
 from core.store import Part, Store
 from tasks import drawing, plots
 from tasks.plots_market import distributions, feature_rows, prices
-from tasks.report import FAILURE, report, write_report
+from tasks.report import report, write_report
 from tasks.summary import summary, verdict
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -79,11 +79,17 @@ def test_names_and_errors_cannot_become_markup(store: Store, stages: dict[str, S
 
 def test_a_failed_run_says_what_failed_before_anything_else(store: Store, stages: dict[str, Stage], tmp_path: Path):
     runs.save(tmp_path, stages["ingest"])
-    (tmp_path / FAILURE).write_text("generated SIMUSDT 2026-01-05: torn\n")
-    text = report.fn(tmp_path, store).read_text()
+    text = report.fn(tmp_path, store, failure="generated SIMUSDT 2026-01-05: torn").read_text()
     assert text.index("Features failed.") < text.index("<h2>")
     assert "generated SIMUSDT 2026-01-05: torn" in text
     assert text.count("did not run") == 3
+
+
+def test_a_stage_that_kept_its_result_and_failed_is_named(store: Store, stages: dict[str, Stage], tmp_path: Path):
+    runs.save(tmp_path, stages["ingest"])
+    text = report.fn(tmp_path, store, failure="btcusdt.gz: cut off at byte 7", at="ingest").read_text()
+    assert "Ingest failed." in text
+    assert "cut off at byte 7" in text
 
 
 def test_an_unchanged_run_says_there_is_nothing_new(store: Store, stages: dict[str, Stage], tmp_path: Path):
