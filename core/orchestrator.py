@@ -29,7 +29,7 @@ QUIET = {
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",  # it calls an outside host even with analytics off; the first UI does not
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # run logs go to the server; the console has our own lines
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # run logs go to the server; the console has our own lines
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
 

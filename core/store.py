@@ -11,14 +11,13 @@ import contextlib
 import errno
 import fnmatch
 import glob
-import hashlib
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import fsspec
 import msgspec
@@ -26,12 +25,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.encodings import writer_options
+from core.hashing import Hashed
 from core.parts import TABLE, Lineage, Part, StoreError
 from core.shapes import arrow_schema, conform, with_floats
 from core.tables import SCHEMA_VERSION
 
 LINEAGE_KEY = b"scalp.lineage"
-DICTIONARY = ["order_kind", "reason", "uri", "of", "venue", "symbol", "price_decimals", "size_decimals", "source", "side"]
 
 
 @dataclass(slots=True)
@@ -46,33 +46,8 @@ class Sink:
     def add(self, frame: pl.DataFrame | pa.Table) -> None:
         rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest()) if isinstance(frame, pl.DataFrame) else frame
         if len(rows):
-            self.writer.write_table(rows.cast(self.schema))
+            self.writer.write_table(rows if rows.schema.equals(self.schema) else rows.cast(self.schema))
             self.rows += len(rows)
-
-
-@dataclass(slots=True)
-class Hashed:
-    """A file that hashes what passes through it."""
-
-    file: IO[bytes]
-    digest: Any = field(default_factory=hashlib.sha256)
-
-    def write(self, data: Any) -> int:
-        self.digest.update(data)
-        return self.file.write(data)
-
-    def flush(self) -> None:
-        self.file.flush()
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-    def close(self) -> None:
-        pass  # the owner closes the file underneath
-
-    @property
-    def closed(self) -> bool:
-        return self.file.closed
 
 
 class Store:
@@ -102,7 +77,8 @@ class Store:
         """All parts of a table (`*` matches any), in order of venue, symbol, day and piece."""
         found = []
         self.fs.invalidate_cache()
-        for path in self.fs.glob(f"{glob.escape(self.base)}/{table}/venue={venue}/symbol={symbol}/day={day}/part*.parquet"):
+        pattern = f"{table}/venue={venue}/symbol={symbol}/day={day}/part*.parquet"
+        for path in Path(self.base).glob(pattern) if self.local else self.fs.glob(f"{glob.escape(self.base)}/{pattern}"):
             name, *keys, file = str(path)[len(self.base) :].strip("/").split("/")[-5:]
             values = dict(word.split("=", 1) for word in keys)
             of = file.removesuffix(".parquet").removeprefix("part").removeprefix("-")
@@ -180,10 +156,7 @@ class Store:
             self.fs.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
             with self.fs.open(temporary, "wb") as file:
                 through = Hashed(file)
-                # Its annotation says bool; a list of columns is documented and works.
-                dictionary: Any = DICTIONARY
-                writer = pq.ParquetWriter(through, schema, compression="zstd", compression_level=3, use_dictionary=dictionary)
-                with writer:
+                with pq.ParquetWriter(through, schema, **writer_options(schema)) as writer:
                     sink = Sink(writer, schema, {})
                     yield sink
                     if not sink.rows:

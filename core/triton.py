@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import sysconfig
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,12 +60,17 @@ class Triton:
             raise TritonError(f"Triton cannot run here: {missing}")
         if running(self.data_dir) is None:
             self._sweep()
+        # In a thread while the server starts, and because Ctrl-C reaches the main thread only: gRPC half imported, then imported
+        # again by whoever tidies up, aborts the process.
+        client = threading.Thread(target=import_module, args=("tritonclient.grpc",), daemon=True)
+        client.start()
         for attempt in range(1, ATTEMPTS + 1):
             ports = [given or free for given, free in zip(self.asked, free_ports(3, self.host), strict=True)]
             service = self.service = self._service(ports)
             try:
                 pid = service.start().pid or 0
                 self.start_seconds = service.wait_ready(self.start_timeout_s, self.progress)
+                client.join()
                 urls = {"grpc_url": self.grpc_url, "http_url": self.http_url, "metrics_url": self.metrics_url}
                 write_whole(self._mark, json.dumps(urls | {"pid": pid, "started": pids.start_time(pid)}).encode())
                 break

@@ -46,7 +46,10 @@ async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Pa
         await told(deploy(trained, run_folder))
         await told(benchmark(done, run_folder))
     except Exception as error:
-        report(run_folder, store, failure=str(error) or type(error).__name__, at=runs.STAGES[len(done)])
+        try:
+            report(run_folder, store, failure=str(error) or type(error).__name__, at=runs.STAGES[len(done)])
+        except OSError as trouble:  # a full disk, most likely: what ended the run is what has to be told
+            log.warning("the report could not be written: %s", trouble)
         raise
     report(run_folder, store)
     return done

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from kernels.book_sides import change, emit, put
+
 NONE = -1  # "the venue gives none": every real id is positive
 APPLIED, SUPERSEDED, BROKEN, CROSSED = 1, 2, 3, 4
 Ints = np.ndarray  # int64, one dimension
@@ -66,49 +68,6 @@ class Applied(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _shift(values, start, stop, by):
-    """Move `values[start:stop]` by one place. Unsigned indices spare numba the test for negative ones, and let it use vectors."""
-    one, first, last = np.uintp(1), np.uintp(start), np.uintp(stop)
-    if by < 0:
-        for j in range(first, last):
-            values[j - one] = values[j]
-    else:
-        for k in range(np.uintp(0), last - first):
-            j = last - k
-            values[j] = values[j - one]
-
-
-@njit(cache=True, nogil=True)
-def _put(prices, sizes, n, price, size, sign):
-    """Set one level in a side sorted by `sign * price`; returns the new number of levels."""
-    low, high = 0, n
-    key = sign * price
-    if n and sign * prices[n - 1] < key:
-        low = n
-    else:
-        while low < high:
-            middle = (low + high) >> 1
-            if sign * prices[middle] < key:
-                low = middle + 1
-            else:
-                high = middle
-    if low < n and prices[low] == price:
-        if size > 0:
-            sizes[low] = size
-            return n
-        _shift(prices, low + 1, n, -1)
-        _shift(sizes, low + 1, n, -1)
-        return n - 1
-    if size > 0:
-        _shift(prices, low, n, 1)
-        _shift(sizes, low, n, 1)
-        prices[low] = price
-        sizes[low] = size
-        return n + 1
-    return n
-
-
-@njit(cache=True, nogil=True)
 def _chain(first_id, update_id, prev_id, last, awaits_first):
     """Whether a diff is superseded (2), continues the book (1) or breaks the sequence (3)."""
     if prev_id == NONE:
@@ -123,21 +82,16 @@ def _chain(first_id, update_id, prev_id, last, awaits_first):
 
 
 @njit(cache=True, nogil=True)
-def _emit(prices, sizes, n, keep, out_prices, out_sizes, at):
-    for j in range(min(n, keep)):
-        out_prices[at] = prices[n - 1 - j]
-        out_sizes[at] = sizes[n - 1 - j]
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
 def _run(is_snapshot, first_id, update_id, prev_id, bids, asks, bp, bs, ap, az, state, replaces, keep, codes, tops, out_bids, out_asks):
     """The loop of `advance`; `state` is [bids, asks, last id, known, awaits first]. Returns rows done and whether the sequence broke."""
     nb, na, last, known, awaits = state[0], state[1], state[2], state[3] == 1, state[4] == 1
     b_at, a_at = 0, 0
     broken = False
     done = len(update_id)
+    widest = 0
+    for i in range(len(update_id)):
+        widest = max(widest, bids[0][i + 1] - bids[0][i], asks[0][i + 1] - asks[0][i])
+    at, which = np.empty(widest, np.int64), np.empty(widest, np.int64)
     for i in range(len(update_id)):
         if is_snapshot[i]:
             code = SUPERSEDED if known and not replaces and update_id[i] <= last else APPLIED
@@ -151,14 +105,14 @@ def _run(is_snapshot, first_id, update_id, prev_id, bids, asks, bp, bs, ap, az, 
                 nb, na = 0, 0
                 # From the deepest level up: a snapshot lists its best first, so each one lands at the end.
                 for j in range(bids[0][i + 1] - 1, bids[0][i] - 1, -1):
-                    nb = _put(bp, bs, nb, bids[1][j], bids[2][j], 1)
+                    nb = put(bp, bs, nb, bids[1][j], bids[2][j], 1)
                 for j in range(asks[0][i + 1] - 1, asks[0][i] - 1, -1):
-                    na = _put(ap, az, na, asks[1][j], asks[2][j], -1)
+                    na = put(ap, az, na, asks[1][j], asks[2][j], -1)
             else:
-                for j in range(bids[0][i], bids[0][i + 1]):
-                    nb = _put(bp, bs, nb, bids[1][j], bids[2][j], 1)
-                for j in range(asks[0][i], asks[0][i + 1]):
-                    na = _put(ap, az, na, asks[1][j], asks[2][j], -1)
+                if bids[0][i] < bids[0][i + 1]:
+                    nb = change(bp, bs, nb, bids[1], bids[2], bids[0][i], bids[0][i + 1], 1, at, which)
+                if asks[0][i] < asks[0][i + 1]:
+                    na = change(ap, az, na, asks[1], asks[2], asks[0][i], asks[0][i + 1], -1, at, which)
             last, known, awaits = update_id[i], True, is_snapshot[i]
             if nb and na and bp[nb - 1] > ap[na - 1]:
                 code, known = CROSSED, False
@@ -167,8 +121,8 @@ def _run(is_snapshot, first_id, update_id, prev_id, bids, asks, bp, bs, ap, az, 
                     tops[i, 0], tops[i, 1] = bp[nb - 1], bs[nb - 1]
                 if na:
                     tops[i, 2], tops[i, 3] = ap[na - 1], az[na - 1]
-                b_at = _emit(bp, bs, nb, keep, out_bids[1], out_bids[2], b_at)
-                a_at = _emit(ap, az, na, keep, out_asks[1], out_asks[2], a_at)
+                b_at = emit(bp, bs, nb, keep, out_bids[1], out_bids[2], b_at)
+                a_at = emit(ap, az, na, keep, out_asks[1], out_asks[2], a_at)
         codes[i] = code
         out_bids[0][i + 1], out_asks[0][i + 1] = b_at, a_at
         if code == CROSSED and not replaces:

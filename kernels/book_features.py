@@ -6,6 +6,7 @@ A top or book that has not been heard of for longer than `max_age`, or that is u
 Order-flow imbalance: Cont, Kukanov & Stoikov, "The price impact of order book events", J. Financial Econometrics 12 (2014), eq. 1-2.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 NOTHING = -1
 N_LEVELS = 20
+LEVELS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
 LEVEL_COLUMNS = (
     "bid_total", "ask_total", "bid_levels", "ask_levels", "bid_vwap", "ask_vwap",
     "bid_total_5", "ask_total_5", "book_bid", "book_ask",
@@ -160,10 +162,14 @@ def _side(prices: pl.Series, sizes: pl.Series) -> tuple[Ints, Ints, Ints]:
     return offsets, *values  # type: ignore[return-value]
 
 
-def levels_at(books: pl.LazyFrame, closed_at: Ints, *, max_age: int) -> Floats:
+Reading = Callable[[NDArray[np.bool_]], pl.DataFrame]
+
+
+def levels_at(books: pl.LazyFrame, closed_at: Ints, *, max_age: int, read: Reading | None = None) -> Floats:
     """`level_columns` of the book known at each close: [s, 10], NaN where none is known, or none was heard of for longer than `max_age`.
 
-    `books` are rows of `clean_market__book`; only those that hold at some close are read with their levels.
+    `books` are rows of `clean_market__book`, of which only those that hold at some close are wanted with their levels: `read` is a
+    quicker way to the `LEVELS` of the rows that a mask tells, in their order.
     """
     made = np.full((len(closed_at), len(LEVEL_COLUMNS)), np.nan)
     known = books.select(pl.col("known_at").to_physical(), "known").collect()
@@ -175,9 +181,9 @@ def levels_at(books: pl.LazyFrame, closed_at: Ints, *, max_age: int) -> Floats:
     row = order[np.maximum(place, 0)]
     holds = (place >= 0) & is_known[row] & (closed_at - at[row] <= max_age)
     rows, which = np.unique(row[holds], return_inverse=True)
-    wanted = pl.lit(pl.Series(np.isin(np.arange(len(at)), rows)))
-    chosen = books.select("bid_prices", "bid_sizes", "ask_prices", "ask_sizes").with_row_index("n").filter(wanted.gather(pl.col("n")))
-    lists = chosen.collect(engine="streaming").sort("n")
+    wanted = np.zeros(len(at), np.bool_)
+    wanted[rows] = True
+    lists = read(wanted) if read else books.select(LEVELS).collect().filter(pl.Series(wanted))
     bids, asks = (_side(lists[f"{side}_prices"], lists[f"{side}_sizes"]) for side in ("bid", "ask"))
     made[holds] = level_columns(bids, asks)[which]
     return made

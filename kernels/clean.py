@@ -15,10 +15,11 @@ def timed(frame: pl.LazyFrame, offset_ns: int, max_skew_ns: int) -> pl.LazyFrame
     """Add the time by which a row is filed: the venue's, or where it gives none or an absurd one, ours plus the file's offset.
 
     `ts_given` is the venue's, `ts_event` the one to file by, `ts_estimated` whether they differ; `at_recv` is the time of arrival that
-    never goes back within the file.
+    never goes back within the file. `skew` is what is left between the two clocks once the file's offset is taken out: a clock
+    that is wrong by days is no reason to drop a row, a row that is days off its neighbours is.
     """
     given, received = pl.col("ts_event"), pl.col("ts_recv")
-    skew = (given.to_physical() - received.to_physical()).abs()
+    skew = (given.to_physical() - received.to_physical() - offset_ns).abs()
     usable = given.is_not_null() & (skew <= max_skew_ns).fill_null(False)
     return frame.with_columns(
         ts_given=given,

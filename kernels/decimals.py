@@ -7,10 +7,12 @@ So v stands for exactly one such decimal iff c / 10^d == v; beyond 15 digits two
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from core.market import MAX_DECIMALS
 
 EXACT = 10**15  # the most units a float64 can be trusted with
+TENS = 10.0 ** np.arange(23)  # those that are floats
 FEW = 100  # below so many values none may be off the grid: one of them is no outlier
 
 Floats = npt.NDArray[np.float64]
@@ -21,24 +23,16 @@ Mask = npt.NDArray[np.bool_]
 def scale(values: npt.ArrayLike, decimals: int) -> tuple[Ints, Mask]:
     """Units of 10^-decimals of each value, and which are exact; the others (finer, too large, not finite) are 0."""
     values = np.asarray(values, np.float64)
-    ten = 10.0**decimals
-    with np.errstate(invalid="ignore", over="ignore"):
-        units = np.rint(values * ten)
-        exact = (np.abs(units) <= EXACT) & (units / ten == values)
-    return np.where(exact, units, 0.0).astype(np.int64), exact
+    units, exact = np.empty(values.shape, np.int64), np.empty(values.shape, np.bool_)
+    _scale(np.ascontiguousarray(values).ravel(), 10.0**decimals, units.ravel(), exact.ravel())
+    return units, exact
 
 
 def decimals_of(values: npt.ArrayLike) -> npt.NDArray[np.int8]:
     """The fewest decimals (0 to 12) each value is exact at, -1 where there are none."""
     values = np.asarray(values, np.float64)
-    found = np.full(values.shape, -1, np.int8)
-    left = np.flatnonzero(np.isfinite(values))
-    for decimals in range(MAX_DECIMALS + 1):
-        _, exact = scale(values[left], decimals)
-        found[left[exact]] = decimals
-        left = left[~exact]
-        if not len(left):
-            break
+    found = np.empty(values.shape, np.int8)
+    _decimals(np.ascontiguousarray(values).ravel(), found.ravel())
     return found
 
 
@@ -47,15 +41,52 @@ def census(values: npt.ArrayLike) -> Ints:
 
     Values exact at no decimals at all (not finite, or of more digits than a float can be trusted with) are left out.
     """
-    values = np.asarray(values, np.float64).ravel()
-    finest = decimals_of(values)
-    values, finest = np.abs(values[finest >= 0]), finest[finest >= 0]
-    finer = len(values) - np.cumsum(np.bincount(finest, minlength=MAX_DECIMALS + 1))
-    largest = values.max(initial=0.0)
-    for decimals in range(MAX_DECIMALS + 1):
-        if largest * 10.0**decimals > EXACT:
-            finer[decimals] += np.count_nonzero((finest <= decimals) & (values * 10.0**decimals > EXACT))
-    return np.append(finer, len(values)).astype(np.int64)
+    fits = np.zeros(MAX_DECIMALS + 2, np.int64)
+    n = _census(np.ascontiguousarray(values, np.float64).ravel(), fits)
+    return np.append(n - np.cumsum(fits[:-1]), n)
+
+
+@njit(cache=True, nogil=True)
+def fewest(value, start):  # pragma: no cover - compiled
+    """The fewest decimals from `start` on at which a value is exact, or -1."""
+    for decimals in range(start, MAX_DECIMALS + 1):
+        units = np.rint(value * TENS[decimals])
+        if abs(units) > EXACT:
+            return -1  # and more so at more decimals
+        if units / TENS[decimals] == value:
+            return decimals
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _scale(values, ten, units, exact):  # pragma: no cover - compiled
+    for i in range(len(values)):
+        found = np.rint(values[i] * ten)
+        exact[i] = abs(found) <= EXACT and found / ten == values[i]
+        units[i] = np.int64(found) if exact[i] else 0
+
+
+@njit(cache=True, nogil=True)
+def _decimals(values, found):  # pragma: no cover - compiled
+    for i in range(len(values)):
+        found[i] = fewest(values[i], 0)
+
+
+@njit(cache=True, nogil=True)
+def _census(values, fits):  # pragma: no cover - compiled
+    """Add each value to `fits` at the fewest decimals that hold it, and take it off after the most; returns how many there are."""
+    n = 0
+    for value in values:
+        least = fewest(value, 0)
+        if least < 0:
+            continue
+        most = MAX_DECIMALS + 1
+        while abs(value) * TENS[most - 1] > EXACT and most - 1 > least:
+            most -= 1
+        fits[least] += 1
+        fits[most] -= 1
+        n += 1
+    return n
 
 
 def chosen(counted: Ints, off_grid_share: float, written: int = 0) -> int:

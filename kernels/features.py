@@ -42,7 +42,7 @@ def ratio(name: str, unit: str, inputs: tuple[str, ...], batch: pl.Expr, about: 
 def sma(window: int) -> Feature:
     total = ind.exact_sum(c("close_units"), window)
     about = f"plain average of the last {window} closes"
-    return Feature(f"sma_{window}", "quote", ("close_units",), total / window / c("price_unit"), about, window - 1, {"window": window})
+    return Feature(f"sma_{window}", "quote", ("close_units",), total / (c("price_unit") * window), about, window - 1, {"window": window})
 
 
 def sma_rel(window: int) -> Feature:
@@ -98,7 +98,7 @@ PRICE = (
 
 FLOW = (
     Feature("volume", "base", ("volume_units", "size_unit"), c("volume_units") / c("size_unit"), "traded size of the second"),
-    Feature("volume_avg_5", "base", ("volume_units", "size_unit"), ind.exact_sum(c("volume_units"), 5) / 5 / c("size_unit"),
+    Feature("volume_avg_5", "base", ("volume_units", "size_unit"), ind.exact_sum(c("volume_units"), 5) / (c("size_unit") * 5),
         "average size a second, last 5 s", 4, {"window": 5}),
     Feature("volume_sum_60", "base", ("volume_units", "size_unit"), ind.exact_sum(c("volume_units"), 60) / c("size_unit"),
         "traded size of the last 60 s", 59, {"window": 60}),
@@ -140,7 +140,7 @@ def depth(side: str) -> tuple[Feature, ...]:
     """Of one side, over its best 20 levels."""
     total, levels, vwap = f"{side}_total", f"{side}_levels", f"{side}_vwap"
     of = {"levels": 20.0}
-    middle = (c("book_bid") + c("book_ask")) / 2
+    middle = (c("book_bid") + c("book_ask")) * 0.5
     return (
         Feature(f"{side}_volume_20", "base", (total,), c(total), f"size on the best 20 {side} levels", 0, of),
         Feature(f"{side}_volume_avg_20", "base", (total, levels), c(total) / c(levels), "the same, a level there is", 0, of),

@@ -1,7 +1,6 @@
 """Batches of decoded frames of one kind: attributes to arrays, digits to times."""
 
 from collections.abc import Sequence
-from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -9,18 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 TEXT = 2_000  # characters of a refused line that are kept
+EARLIEST, LATEST = 1_230_768_000 * 10**9, 4_102_444_800 * 10**9  # 2009-01-01, 2100-01-01: receive times a recorder can have seen
+MARKET = "MARKET"  # the order kind of nearly all trades
 
 
 class Batch(NamedTuple):
-    """Some frames of one kind. `levels` holds, per side, the number of levels of each frame and all (price, size) pairs."""
+    """Some frames of one kind. `levels` holds, per side, the number of levels of each frame and all prices and sizes [2, levels]."""
 
     row: npt.NDArray[np.int64]  # line number, from 1
     recv: npt.NDArray[np.int64]  # ns
     event: npt.NDArray[np.int64]  # ns; 0 where the venue gave none
     symbol: npt.NDArray[np.int64]  # index into `Frames.symbols`; -1 where the frame names none
-    ints: npt.NDArray[np.int64]  # [frames, fields]
-    floats: npt.NDArray[np.float64]  # [frames, fields]
-    words: list[str | None]  # order kinds of trades
+    ints: npt.NDArray[np.int64]  # [fields, frames]; the last of a trade is the index of its order kind
+    floats: npt.NDArray[np.float64]  # [fields, frames]
     levels: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
 
 
@@ -32,33 +32,30 @@ class Refusal(NamedTuple):
 
 
 def columns(frames: list[Any], names: Sequence[str], dtype: Any) -> Any:
-    """Array [frames, names] of those attributes."""
-    if not names:
-        return np.empty((len(frames), 0), dtype)
-    return np.fromiter(chain.from_iterable(map(attrgetter(*names), frames)), dtype, len(frames) * len(names)).reshape(-1, len(names))
+    """Array [names, frames] of those attributes."""
+    made = np.empty((len(names), len(frames)), dtype)
+    for column, name in zip(made, names, strict=True):
+        column[:] = np.fromiter(map(attrgetter(name), frames), dtype, len(frames))
+    return made
 
 
 def taken(batch: Batch, keep: npt.NDArray[np.bool_]) -> Batch:
     """The frames of a batch that are to be kept."""
     if keep.all():
         return batch
-    levels = [(counts[keep], pairs[np.repeat(keep, counts)]) for counts, pairs in batch.levels]
-    words = [word for word, kept in zip(batch.words, keep, strict=True) if kept] if batch.words else []
-    row, recv, event, symbol, ints, floats, _, _ = batch
-    return Batch(row[keep], recv[keep], event[keep], symbol[keep], ints[keep], floats[keep], words, levels)
+    levels = [(counts[keep], pairs[:, np.repeat(keep, counts)]) for counts, pairs in batch.levels]
+    row, recv, event, symbol, ints, floats, _ = batch
+    return Batch(row[keep], recv[keep], event[keep], symbol[keep], ints[:, keep], floats[:, keep], levels)
 
 
 def merged(batches: Sequence[Batch]) -> Batch:
     """Batches of one kind as one, in order of lines."""
     if len(batches) == 1:
         return batches[0]
-    row, recv, event, symbol, ints, floats, words, levels = zip(*batches, strict=True)
-    sides = [
-        (np.concatenate([one[at][0] for one in levels]), np.concatenate([one[at][1] for one in levels])) for at in range(len(levels[0]))
-    ]
-    arrays = (np.concatenate(some) for some in (row, recv, event, symbol, ints, floats))
-    row, recv, event, symbol, ints, floats = arrays
-    return Batch(row, recv, event, symbol, ints, floats, [word for some in words for word in some], sides)
+    row, recv, event, symbol, ints, floats, levels = zip(*batches, strict=True)
+    sides = [(np.concatenate([c for c, _ in side]), np.concatenate([p for _, p in side], axis=-1)) for side in zip(*levels, strict=True)]
+    row, recv, event, symbol, ints, floats = (np.concatenate(some, axis=-1) for some in (row, recv, event, symbol, ints, floats))
+    return Batch(row, recv, event, symbol, ints, floats, sides)
 
 
 def number(text: str | float) -> float:
@@ -76,7 +73,7 @@ def receive_times(stamps: list[bytes]) -> npt.NDArray[np.int64]:
             raise ValueError
         return to_ns(np.fromiter(map(int, stamps), np.int64, len(stamps)))
     except (ValueError, OverflowError):
-        sound = (int(stamp) if stamp.isdigit() and len(stamp) < 20 else 0 for stamp in stamps)
+        sound = (int(stamp.lstrip(b"0") or b"0") if stamp.isdigit() and len(stamp.lstrip(b"0")) < 20 else 0 for stamp in stamps)
         return to_ns(np.array([time if time < 2**63 else 0 for time in sound], np.int64))
 
 

@@ -49,11 +49,13 @@ class Tables:
 
     def __init__(self, frames: Frames, *, off_grid_share: float, venue: str | None = None) -> None:
         self.refused = list(frames.refused)
-        self.instruments = {code: (venue or venue_of(symbol, frames.markets[symbol]), symbol) for symbol, code in frames.symbols.items()}
-        self._written = [frames.size_places[symbol] for symbol in frames.symbols]
+        self.instruments = {
+            code: (venue or venue_of(symbol, frames.json.markets[symbol]), symbol) for symbol, code in frames.symbols.items()
+        }
+        self._written = [frames.json.size_places[symbol] for symbol in frames.symbols]
+        self._words = pl.Series(list(frames.json.words), dtype=pl.String)
         self._grouped = self._groups(frames)
-        self._good = self._lines()
-        present = np.unique(self._good[1]).tolist()
+        present = sorted({code for code, _ in self._grouped})
         self.told = {self.instruments[code]: self._told(code, off_grid_share) for code in present}
 
     @property
@@ -90,9 +92,9 @@ class Tables:
         A refused line goes to the instrument of the last good line before it, or else the one with most lines, and has its
         own receive time or that of that line.
         """
-        rows, codes, recv = self._good
-        if not self.refused or not len(rows):
+        if not self.refused or not self._grouped:
             return
+        rows, codes, recv = self._lines()
         refused = sorted(self.refused)
         at = np.searchsorted(rows, [r.row for r in refused], side="left") - 1
         main = int(np.bincount(codes).argmax())
@@ -112,8 +114,6 @@ class Tables:
     def _lines(self) -> tuple[Ints, Ints, Ints]:
         """Line number, instrument and receive time of all good lines, in order of lines."""
         some = [batch for batches in self._grouped.values() for batch in batches]
-        if not some:
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
         row, code, recv = (np.concatenate([getattr(batch, name) for batch in some]) for name in ("row", "symbol", "recv"))
         order = np.argsort(row)
         return row[order], code[order], recv[order]
@@ -126,11 +126,11 @@ class Tables:
                 counts[kind] = counts.get(kind, 0) + len(batch.row)
                 offsets.append((batch.event - batch.recv)[batch.event != 0])
                 if kind in ("trade", "bookTicker"):
-                    prices += decimals.census(batch.floats[:, ::2])
-                    sizes += decimals.census(batch.floats[:, 1::2])
+                    prices += decimals.census(batch.floats[::2])
+                    sizes += decimals.census(batch.floats[1::2])
                 for _, levels in batch.levels:
-                    prices += decimals.census(levels[:, 0])
-                    sizes += decimals.census(levels[:, 1])
+                    prices += decimals.census(levels[0])
+                    sizes += decimals.census(levels[1])
         offset = np.concatenate(offsets)
         return Told(
             decimals.chosen(prices, off_grid_share),
@@ -147,11 +147,13 @@ class Tables:
             waiting: dict[int, list[Batch]] = {}
             weight: Counter[int] = Counter()
             for batch in batches:
-                self._refuse(batch, batch.symbol < 0, "no symbol")
-                for code in np.unique(batch.symbol[batch.symbol >= 0]).tolist():
-                    some = taken(batch, batch.symbol == code)
+                if (batch.symbol < 0).any():
+                    self._refuse(batch, batch.symbol < 0, "no symbol")
+                least, most = (int(batch.symbol.min()), int(batch.symbol.max())) if len(batch.symbol) else (0, -1)
+                for code in [least] if least == most >= 0 else np.unique(batch.symbol[batch.symbol >= 0]).tolist():
+                    some = batch if least == most else taken(batch, batch.symbol == code)
                     waiting.setdefault(code, []).append(some)
-                    weight[code] += len(some.row) + sum(len(levels) for _, levels in some.levels)
+                    weight[code] += len(some.row) + sum(levels.shape[1] for _, levels in some.levels)
                     if weight[code] >= GROUP:
                         grouped.setdefault((code, kind), []).append(merged(waiting.pop(code)))
                         weight[code] = 0
@@ -165,51 +167,50 @@ class Tables:
             return self._marks(batch)
         if kind in ("trade", "bookTicker"):
             prices, sizes, sound = self._exact(batch, about)
-            batch, prices, sizes = taken(batch, sound), prices[sound], sizes[sound]
-            return trades(batch, prices, sizes) if kind == "trade" else quotes(batch, prices, sizes)
+            if not sound.all():
+                batch, prices, sizes = taken(batch, sound), prices[:, sound], sizes[:, sound]
+            return trades(batch, prices, sizes, self._words) if kind == "trade" else quotes(batch, prices, sizes)
         return self._depth(kind, batch, about)
 
     def _exact(self, batch: Batch, about: Told) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
-        """Prices and sizes [frames, 1 or 2] of trades or quotes in units, and which frames can be held."""
+        """Prices and sizes [1 or 2, frames] of trades or quotes in units, and which frames can be held."""
         sound = np.ones(len(batch.row), bool)
         units = []
         for what, values, places in (
-            ("price", batch.floats[:, ::2], about.price_decimals),
-            ("size", batch.floats[:, 1::2], about.size_decimals),
+            ("price", batch.floats[::2], about.price_decimals),
+            ("size", batch.floats[1::2], about.size_decimals),
         ):
             scaled, exact = decimals.scale(values, places)
             units.append(scaled)
-            for column in range(values.shape[1]):
-                self._refuse_values(batch, what, values[:, column], exact[:, column], sound, places)
+            for one, fine in zip(values, exact, strict=True):
+                self._refuse_values(batch, what, one, fine, sound, places)
         return units[0], units[1], sound
 
     def _depth(self, kind: str, batch: Batch, about: Told) -> pl.DataFrame:
         sound = np.ones(len(batch.row), bool)
-        places = about.price_decimals, about.size_decimals
-        for what, place in (("price", 0), ("size", 1)):
-            for counts, levels in batch.levels:
-                _, exact = decimals.scale(levels[:, place], places[place])
-                bad = np.flatnonzero(~exact)
-                if len(bad):
-                    frame, first = np.unique(np.repeat(np.arange(len(counts)), counts)[bad], return_index=True)
+        units = {}
+        for what, place, places in (("price", 0, about.price_decimals), ("size", 1, about.size_decimals)):
+            for side, (counts, levels) in zip(("bid", "ask"), batch.levels, strict=True):
+                units[f"{side}_{what}s"], exact = decimals.scale(levels[place], places)
+                if not exact.all():
+                    frame, first = np.unique(np.repeat(np.arange(len(counts)), counts)[~exact], return_index=True)
                     values, ok = np.zeros(len(sound)), np.ones(len(sound), bool)
-                    values[frame], ok[frame] = levels[bad[first], place], False
-                    self._refuse_values(batch, what, values, ok, sound, places[place])
+                    values[frame], ok[frame] = levels[place, ~exact][first], False
+                    self._refuse_values(batch, what, values, ok, sound, places)
         kept = taken(batch, sound)
-        lists = {
-            f"{side}_{what}s": ragged(counts, decimals.scale(levels[:, place], places[place])[0])
-            for side, (counts, levels) in zip(("bid", "ask"), kept.levels, strict=True)
-            for what, place in (("price", 0), ("size", 1))
-        }
+        lists = {}
+        for side, (counts, _) in zip(("bid", "ask"), batch.levels, strict=True):
+            for name in (f"{side}_prices", f"{side}_sizes"):
+                lists[name] = ragged(counts, units[name]) if sound.all() else ragged(counts[sound], units[name][np.repeat(sound, counts)])
         diff = kind == "depthUpdate"
         nothing = pl.Series([None] * len(kept.row), dtype=pl.Int64)
         return pl.DataFrame(
             clocks(kept)
             | {
                 "is_snapshot": pl.Series([not diff], dtype=pl.Boolean).new_from_index(0, len(kept.row)),
-                "first_id": kept.ints[:, 2] if diff else nothing,
-                "update_id": kept.ints[:, 3 if diff else 2],
-                "prev_id": absent(kept.ints[:, 4], -1) if diff else nothing,
+                "first_id": kept.ints[0] if diff else nothing,
+                "update_id": kept.ints[1 if diff else 0],
+                "prev_id": absent(kept.ints[2], -1) if diff else nothing,
             }
             | lists
         )
@@ -217,18 +218,20 @@ class Tables:
     def _marks(self, batch: Batch) -> pl.DataFrame:
         sound = np.ones(len(batch.row), bool)
         units = []
-        for what, values in zip(("mark price", "index price", "settlement price"), batch.floats.T[:3], strict=True):
+        for what, values in zip(("mark price", "index price", "settlement price"), batch.floats[:3], strict=True):
             scaled, exact = decimals.scale(values, MARK_DECIMALS)
             empty = np.isnan(values) & (what != "mark price")
             self._refuse_values(batch, what, values, exact | empty, sound, MARK_DECIMALS)
             units.append(pl.DataFrame({"u": scaled}).select(pl.when(pl.Series(~empty)).then("u"))["u"])
         mark, index, settle = units
-        columns = {"mark_e8": mark, "index_e8": index, "settle_e8": settle, "funding_rate": pl.Series(batch.floats[:, 3]).fill_nan(None)}
-        frame = pl.DataFrame(clocks(batch) | columns | {"ts_funding": absent(batch.ints[:, 2], 0).cast(TS)})
+        columns = {"mark_e8": mark, "index_e8": index, "settle_e8": settle, "funding_rate": pl.Series(batch.floats[3]).fill_nan(None)}
+        frame = pl.DataFrame(clocks(batch) | columns | {"ts_funding": absent(batch.ints[0], 0).cast(TS)})
         return frame.filter(pl.Series(sound))
 
     def _refuse_values(self, batch: Batch, what: str, values: Floats, exact: npt.NDArray, sound: npt.NDArray, places: int) -> None:
         """Refuse the frames whose value has no exact units, each once; `sound` is updated."""
+        if exact.all():
+            return
         for at in np.flatnonzero(~exact & sound).tolist():
             value = values[at]
             reason = f"{what} is not a number" if not np.isfinite(value) else f"{what} off the grid"

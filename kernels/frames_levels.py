@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from kernels.decimals import EXACT
+from kernels.decimals import EXACT, TENS
 
 Levels = list[tuple[float, float]]
-TENS = 10.0 ** np.arange(23)
 OPEN, CLOSE, COMMA, QUOTE, POINT, ZERO, NINE, NEWLINE = (ord(c) for c in '[],".09\n')
 OTHERWISE = -1
 

@@ -17,22 +17,25 @@ def clocks(batch: Batch) -> dict[str, pl.Series]:
     }
 
 
-def trades(batch: Batch, prices: Ints, sizes: Ints) -> pl.DataFrame:
-    """`m` says the buyer was the maker: the aggressor sold."""
-    side = np.where(batch.ints[:, 3] != 0, -1, 1).astype(np.int8)
-    kinds = pl.Series(batch.words, dtype=pl.String)
-    columns = {"trade_id": batch.ints[:, 2], "price": prices[:, 0], "size": sizes[:, 0], "side": side, "order_kind": kinds}
-    return pl.DataFrame(clocks(batch) | columns)
+def trades(batch: Batch, prices: Ints, sizes: Ints, words: pl.Series) -> pl.DataFrame:
+    """`m` says the buyer was the maker: the aggressor sold. `words` are the order kinds there are."""
+    side = np.where(batch.ints[1] != 0, -1, 1).astype(np.int8)
+    kinds = words.gather(pl.Series(batch.ints[2]))
+    return pl.DataFrame(
+        clocks(batch) | {"trade_id": batch.ints[0], "price": prices[0], "size": sizes[0], "side": side, "order_kind": kinds}
+    )
 
 
 def quotes(batch: Batch, prices: Ints, sizes: Ints) -> pl.DataFrame:
-    columns = {"bid": prices[:, 0], "bid_size": sizes[:, 0], "ask": prices[:, 1], "ask_size": sizes[:, 1]}
-    return pl.DataFrame(clocks(batch) | {"update_id": batch.ints[:, 2]} | columns)
+    columns = {"bid": prices[0], "bid_size": sizes[0], "ask": prices[1], "ask_size": sizes[1]}
+    return pl.DataFrame(clocks(batch) | {"update_id": batch.ints[0]} | columns)
 
 
 def absent(values: Ints, sign: int) -> pl.Series:
     """The values as a column, null where they are `sign`."""
-    return pl.DataFrame({"v": values}).select(pl.when(pl.col("v") != sign).then("v"))["v"]
+    given = pl.Series(values)
+    away = values == sign
+    return given.scatter(np.flatnonzero(away), None) if away.any() else given
 
 
 def ragged(counts: Ints, values: Ints) -> pl.Series:

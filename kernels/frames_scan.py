@@ -2,18 +2,41 @@
 
     <digits> {"stream":"<symbol>@<kind>","data":{"<key>":<value>,…}}        the frame alone is plain too
 
-Plain: known keys in any order, none twice, no blank, no escape, no sign, no exponent; prices and sizes as text of digits, at most
-10^15 without the point. An integer m with k decimals is taken as m / 10^k, the float nearest to the text (`kernels.decimals`). What
-is plain has no other reading, so `kernels.frames_json`, which reads all the rest, would read it alike.
+Plain: known keys in any order, none twice, no blank, no escape, no sign, no exponent (`kernels.frames_bytes`). What is plain has
+no other reading, so `kernels.frames_json`, which reads all the rest, would read it alike.
 """
 
 import numpy as np
 from numba import njit
 
-from kernels.decimals import EXACT, TENS
-from kernels.frames_batch import EARLIEST, LATEST, MARKET
+from kernels.frames_batch import EARLIEST, LATEST
+from kernels.frames_bytes import (
+    COLON,
+    COMMA,
+    DIFF,
+    DIFFS,
+    FALSE,
+    LETTER,
+    NEWLINE,
+    NINE,
+    PERP,
+    QUOTE,
+    QUOTED,
+    QUOTES,
+    TRADE,
+    TRADES,
+    TRUE,
+    ZERO,
+    decimal,
+    ended,
+    event,
+    levels,
+    nanoseconds,
+    opened,
+    same,
+    whole,
+)
 
-TRADE, QUOTE, DIFF = range(3)
 ROW, RECV, EVENT, SYMBOL, FIRST = range(5)  # fields of `ints`: those of every kind, then up to three of its own
 N_INTS, N_FLOATS, LONGEST = FIRST + 3, 4, 64  # a symbol has at most 64 characters
 INT, NUMBER, LEVELS, BOOL, NAME, PAIR, KIND, WORD = range(8)  # what a key's value is
@@ -37,133 +60,128 @@ for _kind, _keys in enumerate(KEYS):
         ROLES[_kind, ord(_key)] = _role * 8 + _slot
 MUST = np.array([sum(1 << int(ROLES[kind, ord(key)]) for key in keys) for kind, keys in enumerate(NEEDED)])
 
-HEAD, DATA = (np.frombuffer(word, np.uint8) for word in (b' {"stream":"', b',"data":{'))
-BARE, TRUE, FALSE, PERP = (np.frombuffer(word, np.uint8) for word in (b" {", b"true", b"false", MARKET.encode() + b'"'))
-TRADES, QUOTES, DIFFS, ALL = (np.frombuffer(word, np.uint8) for word in (b'trade"', b'bookTicker"', b'depthUpdate"', b'!bookTicker"'))
-DEPTH, E_FIRST, U_FIRST = (np.frombuffer(word, np.uint8) for word in (b"depth", b'"e":"', b'"u":'))
-SPEEDS = tuple(np.frombuffer(f'@{ms}ms"'.encode(), np.uint8) for ms in (0, 100, 250, 500, 1000))
-MOST = np.iinfo(np.int64).max
-QUOTED, COMMA, COLON, OPEN, CLOSE, END, AT, POINT, ZERO, NINE, NEWLINE, RETURN = (ord(c) for c in '",:[]}@.09\n\r')
-LETTER = np.zeros(256, np.bool_)  # of a symbol
-LETTER[[ord(c) for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"]] = True
+
+@njit(cache=True, nogil=True)
+def named(text, start, n, names, sizes, guess):  # pragma: no cover - compiled
+    """The index of a symbol, -1 if it is a new one; `guess` is looked at first."""
+    for turn in range(-1, len(sizes)):
+        code = guess if turn < 0 else turn
+        if code < len(sizes) and sizes[code] == n and same(text, start, names[code, :n]):
+            return code
+    return -1
 
 
 @njit(cache=True, nogil=True)
-def same(text, at, word):  # pragma: no cover - compiled
-    """Whether the word stands there. No word holds a newline, so nothing after the last line is looked at."""
-    for i in range(len(word)):
-        if text[at + i] != word[i]:
-            return False
-    return True
+def scan(text, at, line, names, sizes, known, ints, floats, counts, pairs, odd, n):  # pragma: no cover - compiled
+    """Read lines from byte `at` on, the first being number `line`. Returns (byte, line) of the end of the text, or of a plain
+    line whose symbol is not `known` [kinds, symbols] of its kind yet.
 
-
-@njit(cache=True, nogil=True)
-def whole(text, at):  # pragma: no cover - compiled
-    """(an integer of up to 18 digits, where it ends), or where -1."""
-    value, start = 0, at
-    while ZERO <= text[at] <= NINE and at < start + 19:
-        value = value * 10 + (text[at] - ZERO)
-        at += 1
-    n = at - start
-    return value, (at if 0 < n < 19 and (n == 1 or text[start] != ZERO) else -1)
-
-
-@njit(cache=True, nogil=True)
-def decimal(text, at):  # pragma: no cover - compiled
-    """(a number in quotes, where its quotes end), or where -1."""
-    if text[at] != QUOTED:
-        return 0.0, -1
-    at += 1
-    start, units, point = at, 0, 0
-    while True:
-        c = text[at]
-        if ZERO <= c <= NINE and units <= EXACT:
-            units = units * 10 + (c - ZERO)
-        elif c == POINT and not point and at > start:
-            point = at
-        else:
-            break
-        at += 1
-    places = at - point - 1 if point else 0
-    if c != QUOTED or at == start or units > EXACT or (point and not places) or places > 22:
-        return 0.0, -1
-    if text[start] == ZERO and start + 1 != (point if point else at):
-        return 0.0, -1  # JSON has no 007
-    return units / TENS[places], at + 1
-
-
-@njit(cache=True, nogil=True)
-def levels(text, at, pairs, n):  # pragma: no cover - compiled
-    """(how many pairs there are after those of `[[price,size],…]`, where it ends), or where -1."""
-    if text[at] != OPEN:
-        return n, -1
-    at += 1
-    if text[at] == CLOSE:
-        return n, at + 1
-    while text[at] == OPEN:
-        price, at = decimal(text, at + 1)
-        if at < 0 or text[at] != COMMA:
-            return n, -1
-        size, at = decimal(text, at + 1)
-        if at < 0 or text[at] != CLOSE:
-            return n, -1
-        pairs[n, 0], pairs[n, 1] = price, size
-        n += 1
-        at += 1
-        if text[at] == CLOSE:
-            return n, at + 1
-        if text[at] != COMMA:
-            return n, -1
-        at += 1
-    return n, -1
-
-
-@njit(cache=True, nogil=True)
-def nanoseconds(time):  # pragma: no cover - compiled
-    """As `kernels.frames_batch.to_ns`."""
-    factor = 1 if time >= 10**17 else 1_000 if time >= 10**14 else 1_000_000 if time >= 10**11 else 0
-    return time * factor if factor and time <= MOST // factor else 0
-
-
-@njit(cache=True, nogil=True)
-def opened(text, at):  # pragma: no cover - compiled
-    """(kind, whether it is wrapped in a stream frame, where its first key is) of the text after the receive time; kind -1: not plain."""
-    if not same(text, at, HEAD):
-        at += len(BARE)
-        if not same(text, at - len(BARE), BARE):
-            return -1, False, at
-        if same(text, at, U_FIRST):
-            return QUOTE, False, at
-        kind = event(text, at + len(E_FIRST)) if same(text, at, E_FIRST) else -1
-        return kind, False, at
-    at += len(HEAD)
-    if same(text, at, ALL):
-        kind, at = QUOTE, at + len(ALL)
-    else:
-        while LETTER[text[at]]:
+    `text` ends in a newline. Symbols are `names` [symbols, 64], `sizes` long. Each kind's frames are added to `ints`
+    [kinds, fields, lines], `floats` [2, values, lines], `counts` [sides, lines] and `pairs` [sides, 2, levels]; `odd` [lines, 3]
+    gets (number, first byte, end) of each line that is not plain. `n` counts what was added: kinds, odd lines, pairs a side.
+    """
+    given, values = np.zeros(8, np.int64), np.zeros(N_FLOATS)
+    guess = 0
+    while at < len(text):
+        start = at
+        recv = np.int64(0)
+        while ZERO <= text[at] <= NINE and at < start + 19:
+            recv = recv * 10 + (text[at] - ZERO)
             at += 1
-        if text[at] != AT:
-            return -1, True, at
-        at += 1
-        kind = -1
-        if same(text, at, TRADES):
-            kind, at = TRADE, at + len(TRADES)
-        elif same(text, at, QUOTES):
-            kind, at = QUOTE, at + len(QUOTES)
-        elif same(text, at, DEPTH):
-            at += len(DEPTH)
-            if text[at] == QUOTED:
-                kind, at = DIFF, at + 1
+        # Nineteen digits that begin with a nine may be too many for an integer.
+        recv = np.int64(0) if at == start + 19 and text[start] == NINE else nanoseconds(recv)
+        kind, wrapped, at = opened(text, at) if EARLIEST <= recv < LATEST else (-1, False, at)
+        seen, when, code, sound = np.int64(0), np.int64(0), -1, kind >= 0
+        given[:] = 0
+        given[OWN + 2] = -1 if kind == DIFF else 0
+        first, second = n[4], n[5]
+        while sound:
+            sound = False
+            if text[at] != QUOTED:
+                break
+            key = np.int64(text[at + 1])
+            if key < 33 or key > 126 or text[at + 2] == NEWLINE:
+                break
+            at += 2
+            if text[at] != QUOTED:
+                key = PS if key == 112 and text[at] == 115 else PU if key == 112 and text[at] == 117 else ST
+                if key == ST and (text[at - 1] != 115 or text[at] != 116):
+                    break
+                at += 1
+                if text[at] != QUOTED:
+                    break
+            at += 1
+            if text[at] != COLON:
+                break
+            at += 1
+            what = ROLES[kind, key]
+            if what < 0 or seen >> what & 1:
+                break
+            seen |= 1 << what
+            role, slot = what >> 3, what & 7
+            if role == INT:
+                given[slot], at = whole(text, at)
+            elif role == NUMBER:
+                values[slot], at = decimal(text, at)
+            elif role == LEVELS:
+                if slot == 0:
+                    first, at = levels(text, at, pairs[0], n[4])
+                else:
+                    second, at = levels(text, at, pairs[1], n[5])
+            elif role == BOOL:
+                given[slot] = same(text, at, TRUE)
+                at = at + 4 if given[slot] else at + 5 if same(text, at, FALSE) else -1
+            elif text[at] != QUOTED:
+                break
+            elif role == KIND:
+                at = at + 1 + len(TRADES if kind == TRADE else QUOTES if kind == QUOTE else DIFFS) if event(text, at + 1) == kind else -1
+            elif role == WORD:
+                given[slot] = 1
+                at = at + 1 + len(PERP) if same(text, at + 1, PERP) else -1
             else:
-                for speed in SPEEDS:
-                    if kind < 0 and same(text, at, speed):
-                        kind, at = DIFF, at + len(speed)
-    if kind < 0 or not same(text, at, DATA):
-        return -1, True, at
-    return kind, True, at + len(DATA)
-
-
-@njit(cache=True, nogil=True)
-def event(text, at):  # pragma: no cover - compiled
-    """The kind of an event name."""
-    return TRADE if same(text, at, TRADES) else QUOTE if same(text, at, QUOTES) else DIFF if same(text, at, DIFFS) else -1
+                at += 1
+                begun = at
+                while LETTER[text[at]] and at < begun + LONGEST:
+                    at += 1
+                if text[at] != QUOTED or at == begun:
+                    break
+                if role == NAME:
+                    if text[begun] == 45 or text[begun] == 46:  # a symbol begins with no hyphen, no point
+                        break
+                    code = named(text, begun, at - begun, names, sizes, guess)
+                at += 1
+            if at < 0:
+                break
+            sound = True
+            if text[at] != COMMA:
+                break
+            at += 1
+        if sound:
+            at = ended(text, at, wrapped)
+            time = given[TIME] if given[TIME] else given[SENT]
+            when = nanoseconds(time)
+            sound = at >= 0 and seen & MUST[kind] == MUST[kind] and (when != 0 or time == 0)
+        if not sound:
+            at = start
+            while text[at] != NEWLINE:
+                at += 1
+            odd[n[3], 0], odd[n[3], 1], odd[n[3], 2] = line, start, at
+            n[3] += 1
+            at += 1
+        elif code < 0 or not known[kind, code]:
+            return start, line
+        else:
+            i = n[kind]
+            guess = code
+            ints[kind, ROW, i], ints[kind, RECV, i], ints[kind, EVENT, i], ints[kind, SYMBOL, i] = line, recv, when, code
+            for slot in range(3):
+                ints[kind, FIRST + slot, i] = given[OWN + slot]
+            if kind == DIFF:
+                counts[0, i], counts[1, i] = first - n[4], second - n[5]
+                n[4], n[5] = first, second
+            else:
+                for slot in range(N_FLOATS if kind == QUOTE else 2):
+                    floats[kind, slot, i] = values[slot]
+            n[kind] += 1
+        line += 1
+    return at, line

@@ -29,8 +29,8 @@ def owners(batches: BATCHES, n_symbols: int) -> None:
     for batch in anonymous:
         starts = [np.cumsum(counts) - counts for counts, _ in batch.levels]
         for at in np.flatnonzero(batch.symbol == -1):
-            best = [levels[start[at], 0] for (counts, levels), start in zip(batch.levels, starts, strict=True) if counts[at]]
-            batch.symbol[at] = owner(int(batch.ints[at, 2]), float(np.mean(best)) if best else np.nan, ranges, prices)
+            best = [levels[0, start[at]] for (counts, levels), start in zip(batch.levels, starts, strict=True) if counts[at]]
+            batch.symbol[at] = owner(int(batch.ints[0, at]), float(np.mean(best)) if best else np.nan, ranges, prices)
 
 
 def owner(update_id: int, price: float, ranges: np.ndarray, prices: np.ndarray) -> int:
@@ -47,18 +47,17 @@ def evidence(batches: BATCHES, n_symbols: int) -> tuple[np.ndarray, np.ndarray]:
     """Per symbol: the update ids its diffs reach from and to, and its median price (NaN where it has none)."""
     ranges = np.tile([np.inf, -np.inf], (n_symbols, 1))
     seen: list[list[np.ndarray]] = [[] for _ in range(n_symbols)]
-    for kind, column in (("trade", 0), ("bookTicker", 0)):
-        for batch in batches[kind]:
-            for code in np.unique(batch.symbol).tolist():
-                seen[code].append(batch.floats[batch.symbol == code, column])
+    for batch in (*batches["trade"], *batches["bookTicker"]):
+        for code in np.unique(batch.symbol).tolist():
+            seen[code].append(batch.floats[0, batch.symbol == code])
     for batch in batches["depthUpdate"]:
-        np.minimum.at(ranges[:, 0], batch.symbol, batch.ints[:, 2])
-        np.maximum.at(ranges[:, 1], batch.symbol, batch.ints[:, 3])
+        np.minimum.at(ranges[:, 0], batch.symbol, batch.ints[0])
+        np.maximum.at(ranges[:, 1], batch.symbol, batch.ints[1])
     traded = {code for code, some in enumerate(seen) if some}
     for batch in batches["depthUpdate"]:
         counts, levels = batch.levels[0]
         whose = np.repeat(batch.symbol, counts)
         for code in np.unique(whose).tolist():
             if code not in traded:
-                seen[code].append(levels[whose == code, 0])
+                seen[code].append(levels[0, whose == code])
     return ranges, np.array([np.median(np.concatenate(some)) if some else np.nan for some in seen])

@@ -14,7 +14,8 @@ def decide(*, evidence: bool, verdict: str, generated: bool, champion: str | Non
     `champion` names the version that is champion now, or None. One trained on the generated market never replaces one
     trained on a real market: its evidence is about another world.
     """
-    stays = f"; {champion} stays champion" if champion else ""
+    of = ", trained on the generated market," if champion_generated and not generated else ""
+    stays = f"; {champion}{of} stays champion" if champion else ""
     if not evidence:
         return Decision("shadow", f"served as shadow only, without evidence of profit after cost over the baselines ({verdict}){stays}")
     if generated and champion and not champion_generated:

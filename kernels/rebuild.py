@@ -44,11 +44,18 @@ def ids(column: pl.Series) -> Ints:
     return column.fill_null(NONE).to_numpy().astype(np.int64)
 
 
+def as_they_are(values: pa.Array) -> Ints:
+    """The values without a copy of them, never to be written to."""
+    found = values.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    found.flags.writeable = False
+    return found
+
+
 def side(frame: pl.DataFrame, prices: str, sizes: str) -> Side:
     """The levels of list columns as flat arrays."""
     lists = [frame[name].rechunk().to_arrow() for name in (prices, sizes)]
-    flat = [np.array(one.values.to_numpy(zero_copy_only=False), dtype=np.int64) for one in lists]
-    offsets = [np.array(one.offsets.to_numpy(), dtype=np.int64) for one in lists]
+    flat = [as_they_are(one.values) for one in lists]
+    offsets = [as_they_are(one.offsets) for one in lists]
     if not np.array_equal(offsets[0], offsets[1]):
         raise ValueError(f"{prices} and {sizes} differ in length")
     return Side(offsets[0], flat[0], flat[1])
@@ -133,7 +140,8 @@ def _tell(state: State, rows: pl.DataFrame, applied: Applied, out: Outcome) -> S
         offsets = pa.array(levels.offsets)
         lists[prices] = pl.from_arrow(pa.LargeListArray.from_arrays(offsets, pa.array(levels.prices)))
         lists[sizes] = pl.from_arrow(pa.LargeListArray.from_arrays(offsets, pa.array(levels.sizes)))
-    tops = {c: pl.Series(applied.tops[:, j]).replace(0, None) for j, c in enumerate(TOP)}
+    tops = {c: pl.Series(applied.tops[:, j]) for j, c in enumerate(TOP)}
+    tops = {c: of.set(of == 0, None) if 0 in of else of for c, of in tops.items()}
     made = rows.with_columns(**lists, **tops, known=pl.lit(True))
     told = made if good.all() and emit.all() else made.filter(pl.Series(good & emit))
     if told.height:

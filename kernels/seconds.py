@@ -84,21 +84,20 @@ def seconds(
             "ofi_units": flow(at.ofi),
             "ofi_abs_units": flow(at.ofi_abs),
             "effective_spread": pl.Series(spread, nan_to_null=True),
+            # Whole columns: Polars divides by a single value by way of its reciprocal, which is off by one in the last place.
+            "price_unit": np.full(len(row), scale.price_unit),
+            "size_unit": np.full(len(row), scale.size_unit),
         }
     )
     book = pl.DataFrame({name: pl.Series(levels[:, k] / unit_of(name, scale), nan_to_null=True) for k, name in enumerate(LEVEL_COLUMNS)})
     traded = bars.select("ts_event", "close", *TRADED).rename({"close": "close_units", **TRADED})
     everything = pl.concat([grid, top, book], how="horizontal").lazy().join(traded, on="ts_event", how="left", maintain_order="left")
-    columns = [*top.columns, *book.columns, "close_units"]
+    columns = [*(name for name in top.columns if not name.endswith("_unit")), *book.columns, "close_units"]
     return (
         everything.with_columns(pl.when(there).then(pl.col(name)).alias(name) for name in columns)
         .with_columns(pl.when(there).then(pl.col(name).fill_null(0)).alias(name) for name in TRADED.values())
         .with_columns(pl.col("close_units").forward_fill(CARRY_S).over("segment"))
-        .with_columns(
-            close=pl.col("close_units") / scale.price_unit,
-            price_unit=pl.lit(scale.price_unit),
-            size_unit=pl.lit(scale.size_unit),
-        )
+        .with_columns(close=pl.col("close_units") / pl.col("price_unit"))
     )
 
 

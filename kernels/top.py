@@ -68,7 +68,10 @@ def fuse(
 
 def arrival(frame: pl.DataFrame) -> np.ndarray:
     """[n, 3]: the `at_…` columns."""
-    return np.ascontiguousarray(np.column_stack([frame[c].to_physical().to_numpy().astype(np.int64) for c in ARRIVAL]).reshape(-1, 3))
+    found = np.empty((frame.height, len(ARRIVAL)), np.int64)
+    for n, name in enumerate(ARRIVAL):
+        found[:, n] = frame[name].to_physical().to_numpy()
+    return found
 
 
 COLUMNS = ("ts_event", "known_at", "ts_estimated", "update_id", *TOP)
@@ -77,6 +80,17 @@ COLUMNS = ("ts_event", "known_at", "ts_estimated", "update_id", *TOP)
 def top(quotes: pl.DataFrame, books: pl.DataFrame, *, last_id: int = NONE) -> pl.DataFrame:
     """The fused top of frames with `COLUMNS` and `at_…` (books with `known`), each in arrival order."""
     known = np.array(books["known"].to_numpy(), dtype=np.bool_)
-    fused = fuse(arrival(quotes), ids(quotes["update_id"]), arrival(books), ids(books["update_id"]), known, last_id=last_id)
-    rows = pl.concat([quotes.select(COLUMNS), books.select(COLUMNS)])[fused.place + fused.from_book * quotes.height]
-    return rows.with_columns(*(pl.when(pl.Series(fused.known)).then(pl.col(c)).alias(c) for c in TOP), from_book=pl.Series(fused.from_book))
+    quote_ids, book_ids = ids(quotes["update_id"]), ids(books["update_id"])
+    fused = fuse(arrival(quotes), quote_ids, arrival(books), book_ids, known, last_id=last_id)
+    place = fused.place + fused.from_book * quotes.height
+    columns = {}
+    for name in COLUMNS:
+        kind = quotes.schema[name]
+        both = [ids(one[name]) if kind == pl.Int64 else np.array(one[name].to_physical().to_numpy()) for one in (quotes, books)]
+        values = np.concatenate(both)[place]
+        column = pl.Series(values, dtype=kind if kind != pl.Datetime else pl.Int64).cast(kind)
+        absent = ~fused.known if name in TOP else np.zeros(0)
+        if kind == pl.Int64 and (absent.any() or NONE in values):
+            column = column.set(pl.Series((values == NONE) | (absent if len(absent) else False)), None)
+        columns[name] = column
+    return pl.DataFrame(columns).with_columns(from_book=pl.Series(fused.from_book))

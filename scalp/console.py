@@ -17,34 +17,41 @@ err = Console(stderr=True, highlight=False)
 class Lines(logging.Handler):
     """Prints the project's own log records above the spinner; a record with `stage` set changes the spinner's text."""
 
-    def __init__(self, status: Status | None) -> None:
+    def __init__(self, console: Console, status: Status | None) -> None:
         super().__init__(logging.INFO)
-        self.status = status
+        self.console, self.status = console, status
 
     def emit(self, record: logging.LogRecord) -> None:
         text = escape(self.format(record))
         stage = getattr(record, "stage", None)
         if stage is not None:
-            out.print(f"[bold]{text}[/bold]")
+            self.console.print(f"[bold]{text}[/bold]", soft_wrap=True)
             if self.status:
                 self.status.update(escape(stage))
         elif record.levelno >= logging.WARNING:
-            out.print(f"  [yellow]![/yellow] {text}")
+            self.console.print(f"  [yellow]![/yellow] {text}", soft_wrap=True)
         else:
-            out.print(f"  {text}")
+            self.console.print(f"  {text}", soft_wrap=True)
+
+
+class Kept(logging.FileHandler):
+    """Lines in a file. A line that cannot be written, on a full disk, was shown on the terminal all the same."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass  # logging would print a traceback for each line
 
 
 @contextmanager
-def progress(log_file: Path | None = None) -> Iterator[Status | None]:
+def progress(log_file: Path | None = None, console: Console = out) -> Iterator[Status | None]:
     """Show the project's log lines, and a spinner on a terminal; with `log_file`, keep every line there with its time."""
     log = logging.getLogger("scalp")
     log.setLevel(logging.INFO)
     log.propagate = False
-    status = out.status("starting") if out.is_terminal else None
-    handlers: list[logging.Handler] = [Lines(status)]
+    status = console.status("starting") if console.is_terminal else None
+    handlers: list[logging.Handler] = [Lines(console, status)]
     if log_file:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(log_file)
+        to_file = Kept(log_file)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(to_file)
     for handler in handlers:
@@ -65,3 +72,8 @@ def seconds(since: float) -> str:
     """Time passed since a `time.perf_counter()`, as `12.3 s` or `2 min 05 s`."""
     passed = time.perf_counter() - since
     return f"{passed:.1f} s" if passed < 60 else f"{int(passed // 60)} min {int(passed % 60):02d} s"
+
+
+def counted(n: int, what: str) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{n:,} {what}{'s' * (n != 1)}"

@@ -1,6 +1,7 @@
 """The batch verbs: each runs one flow, or all five, and ends with what a person wants to know."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,11 @@ def guarded(verb: Callable[[], int]) -> int:
     except Held as error:
         err.print(f"[red]refused:[/red] {escape(str(error))}", soft_wrap=True)
         return REFUSED
-    except (ServiceError, StoreError) as error:
-        err.print(f"[red]failed:[/red] {escape(str(error))}", soft_wrap=True)
+    except (ServiceError, StoreError, OSError) as error:
+        err.print(f"[red]failed:[/red] {escape(cause(error))}", soft_wrap=True)
         return FAILED
     except KeyboardInterrupt:
-        err.print("stopped; everything that was started is stopped again, and what was finished is kept")
+        err.print("stopped; everything that was started is stopped again, and what was finished is kept", soft_wrap=True)
         # Threads still inside a kernel would keep the process: what they were writing has a temporary name and is swept next time.
         os._exit(INTERRUPTED)
 
@@ -71,6 +72,9 @@ def resolve(source: str, folder: Path | None, mapping: str) -> tuple[str, Path |
         raise UsageError(f"--from {folder}: there is no such folder (from here, {Path.cwd()})")
     if source == "tables" and mapping not in config.mappings:
         raise UsageError(f"--mapping {mapping}: there are {', '.join(config.mappings)}; add yours under [mappings.{mapping}] in scalp.toml")
+    if not any(folder.iterdir()):
+        files = "*.gz, *.jsonl or *.txt files" if source == "recordings" else f"Parquet files that the mapping {mapping} names"
+        raise UsageError(f"--from {folder}: the folder is empty; expected {files}")
     return source, folder.resolve(), mapping
 
 
@@ -86,7 +90,7 @@ def run(source: str, folder: Path | None, mapping: str, *, as_json: bool = False
 
             return await nightly(*asked, now.run_folder)
 
-        now, failure = attempt("scalp run", flows)
+        now, failure = attempt("scalp run", flows, as_json=as_json)
         stages = runs.load(now.run_folder)
         report = now.run_folder / "report.html"
         if as_json:
@@ -102,15 +106,16 @@ def run(source: str, folder: Path | None, mapping: str, *, as_json: bool = False
     return guarded(verb)
 
 
-def attempt(what: str, flow: Callable[[Session], Any]) -> tuple[Session, str | None]:
-    """Run a flow inside a session; its failure comes back as one line, its traceback goes to the run's log."""
+def attempt(what: str, flow: Callable[[Session], Any], *, as_json: bool) -> tuple[Session, str | None]:
+    """Run a flow inside a session; its failure comes back as one line, its traceback goes to a file in the run's folder."""
     config = settings.load()
     interrupt_on_terminate()
-    with progress(config.data_dir / "logs" / "scalp.log"), session(what) as now:
+    with progress(config.data_dir / "logs" / "scalp.log", err if as_json else out), session(what) as now:
         try:
             now.flow(lambda: flow(now))
         except Exception as error:  # the one place that turns it into a line; the traceback goes to a file beside the report
-            (now.run_folder / "failure.txt").write_text("".join(traceback.format_exception(error)))
+            with contextlib.suppress(OSError):  # on a full disk the line has to do
+                (now.run_folder / "failure.txt").write_text("".join(traceback.format_exception(error)))
             return now, cause(error)
         return now, None
 
@@ -119,8 +124,26 @@ def cause(error: BaseException) -> str:
     """The one line that says what went wrong: the deepest cause's own words."""
     while error.__cause__ is not None and not str(error):
         error = error.__cause__
+    if not isinstance(error, StoreError) and (full := next(filter(of_full_disk, chain(error)), None)):
+        of = getattr(full, "filename", None) or "a database under the data folder"
+        return f"the disk is full ({of}); what was finished is kept. Free some space and run again"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     text = str(error) or type(error).__name__
+    if "\nTraceback" in f"\n{text}" and not isinstance(error, ServiceError):  # a library's message with another error in full
+        text = text.strip().splitlines()[-1]
     return text if isinstance(error, ValueError | RuntimeError | OSError) else f"{type(error).__name__}: {text}"
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def of_full_disk(error: BaseException) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "disk is full" in str(error)
 
 
 def interrupt_on_terminate() -> None:
@@ -156,7 +179,7 @@ def stage(
         store = Store(config.lake)
         began = time.perf_counter()
         flow = wired(name, config, store, source=source, folder=folder, mapping=mapping, venue=venue, symbol=symbol, version_id=version_id)
-        now, failure = attempt(f"scalp {name}", flow)
+        now, failure = attempt(f"scalp {name}", flow, as_json=as_json)
         stages = runs.load(now.run_folder)
         if as_json:
             print(json.dumps({"run_id": now.run_id, "failed": failure, "stages": msgspec.to_builtins(stages)}, default=str))
@@ -292,8 +315,8 @@ def up(port: int) -> int:
         with progress(), server, contextlib.ExitStack() as stack:
             server.wait_ready(config.prefect.start_timeout_s)
             out.print(f"Prefect UI    {environment['PREFECT_API_URL'].removesuffix('/api')}")
-            out.print(f"password      the one line of {orchestrator.password_file(config.data_dir)}")
-            out.print(f"served model  {served(config, stack)}")
+            out.print(f"password      the one line of {orchestrator.password_file(config.data_dir)}", soft_wrap=True)
+            out.print(f"served model  {escape(served(config, stack))}", soft_wrap=True)
             out.print("Ctrl-C stops everything.")
             while server.alive:
                 time.sleep(0.5)

@@ -11,10 +11,13 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from core import machine, orchestrator, settings
 from core.holding import holding
 from core.services import Service, free_ports, stop_leftovers
 from core.store import Store
+from scalp.console import counted
 
 log = logging.getLogger("scalp")
 
@@ -36,8 +40,32 @@ class Session:
     run_folder: Path
 
     def flow(self, made: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Run a flow to its end; `made` imports it and calls it."""
-        return asyncio.run(made())
+        """Run a flow to its end; `made` imports it and calls it. Ctrl-C and SIGTERM end it where it is, as `KeyboardInterrupt`."""
+        from prefect.exceptions import TerminationSignal
+
+        async def run() -> Any:
+            asyncio.get_running_loop().set_default_executor(Impatient())
+            return await made()
+
+        # With a handler of our own asyncio leaves Ctrl-C alone; its own is not heard before a stage in the main thread has ended.
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            return asyncio.run(run())
+        except TerminationSignal:  # what Prefect makes of SIGTERM while a flow runs
+            raise KeyboardInterrupt from None
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+class Impatient(ThreadPoolExecutor):
+    """Threads that nobody waits for: after Ctrl-C those still inside a kernel end with the process."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def new_run_id() -> str:
@@ -71,6 +99,12 @@ def drain() -> None:
     EventsWorker.drain_all(timeout=5)
 
 
+def import_flows() -> None:
+    """Import what the verbs run. An error is left to the verb, which imports it again and tells."""
+    with contextlib.suppress(Exception):
+        import_module("flows.nightly")
+
+
 @contextlib.contextmanager
 def session(what: str) -> Iterator[Session]:
     """Hold the data folder and run a Prefect server while the block runs. Raises `Held`, `SettingsError`, `ServiceError`."""
@@ -80,14 +114,14 @@ def session(what: str) -> Iterator[Session]:
             log.info("stopped %s, left over from a run that was killed", name)
         store = Store(config.lake, code=machine.code_version())
         if swept := store.sweep():
-            log.info("removed %d half-written files of a run that was killed", swept)
+            log.info("removed %s of a run that was killed", counted(swept, "half-written file"))
         run_id = new_run_id()
         run_folder = config.data_dir / "runs" / run_id
         run_folder.mkdir(parents=True)
         server, environment = prefect_server(config, config.prefect.port or free_ports(1)[0])
         log.info("starting Prefect", extra={"stage": "starting Prefect"})
         os.environ.update(environment)
-        imports = threading.Thread(target=lambda: __import__("flows.nightly"), daemon=True)  # takes as long as the server does
+        imports = threading.Thread(target=import_flows, daemon=True)  # takes as long as the server does
         with server:
             imports.start()
             server.wait_ready(config.prefect.start_timeout_s)

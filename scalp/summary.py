@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.runs import Stage
-from scalp.console import out
+from scalp.console import counted, out
 
 
 def show(stages: Mapping[str, Stage], failure: str | None, report: Path | None, took: str) -> None:
@@ -49,8 +49,7 @@ def ingest(facts: Mapping[str, Any]) -> str:
     clean, duplicate = (sum(f.get(k) or 0 for f in files) for k in ("clean", "duplicate"))
     made = ", ".join(f"{sum(d.get(k) or 0 for d in days):,} {k}" for k in ("trades", "quotes", "book") if any(d.get(k) for d in days))
     closed = f"{rows:,} rows = {clean:,} clean + {duplicate:,} duplicate + {quarantined:,} quarantined"
-    read, built = ("1 file" if len(files) == 1 else f"{len(files)} files"), ("1 clean day" if len(days) == 1 else f"{len(days)} clean days")
-    return f"{read}, {closed}; {built}: {made}{book}"
+    return f"{counted(len(files), 'file')}, {closed}; {counted(len(days), 'clean day')}: {made}{book}"
 
 
 def features(facts: Mapping[str, Any]) -> str:
@@ -61,8 +60,8 @@ def features(facts: Mapping[str, Any]) -> str:
 def train(facts: Mapping[str, Any]) -> str:
     model = (facts.get("scores") or {}).get("model") or {}
     net = model.get("mean_net_bps")
-    scored = f"{model.get('n_trades', 0):,} trades, {net:+.2f} bps each after cost: " if net is not None else "no trades: "
-    return f"model {facts['version_id']}, {facts['epochs']} epochs; {scored}{facts['verdict']}"
+    scored = f"{counted(model.get('n_trades', 0), 'trade')}, {net:+.2f} bps each after cost: " if net is not None else "no trades: "
+    return f"model {facts['version_id']}, {counted(facts['epochs'], 'epoch')}; {scored}{facts['verdict']}"
 
 
 def deploy(facts: Mapping[str, Any]) -> str:

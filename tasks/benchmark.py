@@ -23,7 +23,7 @@ from core.tables import table
 from core.triton import TritonError, running, serve
 from core.triton_wheel import unavailable
 from kernels import regressions
-from tasks import measuring
+from tasks import measuring, memory
 from tasks.deployment import server_options
 
 TABLE, VENUE, SYMBOL = "out_bench__runs", "bench", "machine"
@@ -51,7 +51,7 @@ def measure(
         return Stage(name="benchmark", changed=False, facts=last_facts(store))
     begun = time.monotonic()
     warnings: list[str] = []
-    found = measuring.of_stages(stages, measuring.peak_memory())
+    found = measuring.of_stages(stages, memory.peak())
     trained = next((s.facts for s in stages if s.name == "train"), None)
     record = read_record(record_path(data_dir))
     if trained:

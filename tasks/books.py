@@ -98,12 +98,8 @@ class Rebuild(NamedTuple):
         for after, rows in self.told(state, pieces, index):
             state = after
             for some in rows:
-                scaled = some.with_columns(
-                    locked=checks.locked().fill_null(False),
-                    price_decimals=pl.lit(self.decimals[0], dtype=pl.Int8),
-                    size_decimals=pl.lit(self.decimals[1], dtype=pl.Int8),
-                )
-                sink.add(scaled.select(pl.col(c).cast(t) for c, t in table("clean_market__book").columns.items()))
+                told = some.with_columns(locked=checks.locked())
+                sink.add(told.select(pl.col(c).cast(t) for c, t in table("clean_market__book").columns.items()))
                 self.account.count(some, CLEAN)
                 light.append(some.select(LIGHT))
         rows = pl.concat(light) if light else NO_ROWS

@@ -52,6 +52,7 @@ def deploy_version(
     reason = unavailable(deploy.backend) if triton.enabled else "it is switched off (triton.enabled)"
     by_triton = reason is None
     if unchanged := up_to_date(now, serving, "triton" if by_triton else "in-process", again=again):
+        unchanged.warnings[:0] = warnings
         return unchanged
     if not by_triton:
         warnings.append(f"served in-process, without Triton: {reason}")
@@ -108,7 +109,7 @@ def up_to_date(now: Deployment, serving: Serving, served_by: str, *, again: bool
     """The stage without work: this very model serves, or somebody turned back from it."""
     for n in serving.aliases.values():
         version = serving.versions[str(n)]
-        if version.version_id == now.version_id and serving.served_by == served_by:
+        if version.version_id == now.version_id and serving.served_by == served_by and (now.folder / DEPLOYED).is_file():
             return Stage(name="deploy", changed=False, facts=last_facts(now.data_dir, version))
     live = serving.live
     if live and not again and now.version_id in serving.rolled_back:

@@ -75,6 +75,7 @@ class Deployment:
             self.repository.write_config([*serving.versions.values(), version])
             seen.append(f"version {version.n} in {self.repository.folder}, as {decision.alias}")
         recorded, _ = export.read_recorded(self.folder)
+        warm: dict[str, Any] = {}
         if by_triton:
             with step("start") as seen:
                 self.server = running(self.data_dir) or started.enter_context(Triton(self.data_dir, **server_options(self.triton)))
@@ -87,6 +88,7 @@ class Deployment:
                 told = self.server.parameters(name, version.n)
                 if (told.get("feature_set_hash"), told.get("sha256")) != (version.feature_set_hash, version.sha256):
                     raise proving.NotProven(f"Triton loaded something else as version {version.n}: {told}")
+            warm = self.server.statistics(name, version.n)
             ask = started.enter_context(Predictor(self.server.grpc_url, name, version.n, priority=LIVE))
         else:
             with step("load") as seen:
@@ -101,7 +103,7 @@ class Deployment:
             facts["latency_ms"] = proving.in_time(ask, recorded, max_latency_ms=self.deploy.max_latency_ms)
             seen.append(f"batch 1: p50 {facts['latency_ms']['p50']:.2f} ms, p99 {facts['latency_ms']['p99']:.2f} ms")
         if self.server:
-            facts["statistics"] = self.server.statistics(name, version.n)
+            facts["statistics"] = proving.since(warm, self.server.statistics(name, version.n))
         return version
 
     def switch(self, serving: Serving, version: Version) -> None:
@@ -121,7 +123,8 @@ class Deployment:
                 book.move(before, serving.aliases)
                 self.repository.write_record(serving)
             except BaseException:
-                book.move(serving.aliases, before)
+                if self.repository.read().aliases != serving.aliases:
+                    book.move(serving.aliases, before)
                 raise
             seen.append(", ".join(f"{alias} is version {n}" for alias, n in serving.aliases.items()))
 
@@ -145,6 +148,8 @@ class Deployment:
 
     def undo(self, serving: Serving) -> list[str]:
         """Take back what was written and loaded, so that exactly what is recorded serves; returns what could not be done."""
+        if self.written is not None and str(self.written.n) in serving.versions:
+            return []  # stopped just after the switch: it serves
         troubles = []
         if self.registered is not None:
             try:
@@ -153,12 +158,12 @@ class Deployment:
                 troubles.append(f"MLflow still has version {self.registered}: {error}")
         if self.written is not None:
             self.repository.remove_version(self.written.n)
-            self.repository.write_config(list(serving.versions.values()))
-            if self.server is not None:
-                try:
+            try:
+                self.repository.write_config(list(serving.versions.values()))
+                if self.server is not None:
                     (self.server.load if serving.versions else self.server.unload)(self.deploy.model_name)
-                except TritonError as error:
-                    troubles.append(str(error))
+            except (OSError, TritonError) as error:
+                troubles.append(str(error))
         return troubles
 
 

@@ -86,20 +86,29 @@ def distributions(stage: Stage, store: Store) -> list[Plot]:
 
 
 def curves(stage: Stage, store: Store) -> list[Plot]:
-    return [Plot("curves", plots.curves(stage.facts["curves"]))] if stage.facts.get("curves") else []
+    if not stage.facts.get("curves"):
+        return []
+    caption = "Loss: of direction, volatility and confidence together. Dashed: the epoch of the lowest validation loss, which is kept."
+    return [Plot("curves", plots.curves(stage.facts["curves"]), caption)]
 
 
 def calibration(stage: Stage, store: Store) -> list[Plot]:
     if not stage.facts.get("calibration"):
         return []
-    caption = "On the dashed line, confidence is what it says. A larger point stands for more windows."
+    caption = "Test windows in ten groups of like confidence. On the dashed line it is as often right as it says."
     return [Plot("calibration", plots.calibration(stage.facts["calibration"], stage.facts.get("calibration_error")), caption)]
 
 
 def equity(stage: Stage, store: Store) -> list[Plot]:
     if not stage.facts.get("equity"):
         return []
-    return [Plot("equity", plots.equity(stage.facts["equity"]), "Fees and spread are paid; a flat line is a rule that does not trade.")]
+    return [
+        Plot(
+            "equity",
+            plots.equity(stage.facts["equity"]),
+            "Fees and spread are paid. The line at zero is not to trade at all, which is a baseline too.",
+        )
+    ]
 
 
 def latency(stage: Stage, store: Store) -> list[Plot]:

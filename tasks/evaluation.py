@@ -78,6 +78,10 @@ def evaluate(network: model.Network, windows: Windows, parted: Splits, train: Tr
     effective = sum(
         scores.effective_samples(of.decided_at[mine], of.known_at[mine]) for mine in (of.instrument == i for i in np.unique(of.instrument))
     )
+    apart = kept | {"stretches": int(effective)}  # stretches as long as a label
+    mine = scores.trades(predicted, of)
+    for name, decided in others.items():
+        of_others[name] |= scores.lead(mine, scores.trades(decided, of), len(test), **apart)
     verdict, evidence = scores.judge(of_model, of_others, effective=effective, min_effective=train.min_effective_samples)
     clock = np.unique(np.concatenate([of.decided_at, of.known_at]))
     at = clock[np.unique(np.linspace(0, len(clock) - 1, min(POINTS, len(clock))).astype(np.int64))] if len(clock) else clock

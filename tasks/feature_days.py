@@ -7,6 +7,7 @@ from typing import Any
 from core.runs import Stage
 from core.store import Part, Store
 from kernels.features import WARM_UP, feature_set_hash, names
+from tasks import memory
 from tasks.features import INPUTS, LABELS
 from tasks.span import DAY, INSTRUMENTS
 
@@ -59,13 +60,14 @@ def stage(days: Days, facts: Sequence[Mapping[str, Any]], *, seconds: float) -> 
     if warnings and len(warnings) == len(mine):
         raise ValueError("no day has a complete row of features to train on: " + "; ".join(warnings))
     parts = [Part(table, f["venue"], f["symbol"], date.fromisoformat(f["day"])) for f in mine for table in (INPUTS, LABELS)]
+    cost = memory.spent(sum(f["rows"] for f in mine if f["changed"]), seconds)
     return Stage(
         name="features",
         changed=any(f["changed"] for f in facts),
         seconds=seconds,
         parts=parts,
         warnings=warnings,
-        facts={"days": mine, "features": list(names()), "feature_set_hash": feature_set_hash()},
+        facts={"days": mine, "features": list(names()), "feature_set_hash": feature_set_hash(), **cost},
     )
 
 

@@ -7,6 +7,7 @@ model_inputs, feature_set_hash.
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -132,7 +133,7 @@ def day_of_seconds(span: Span, rules: Bars, quality: Quality) -> pl.LazyFrame:
     spread = books.effective_spread(ts_recv, price, size, second, closed_at, tops, max_age=gap)
     before = seconds_of.bars(trades.filter(at < span.start), feed).bars
     bars = pl.concat([before.lazy(), span.rows(BARS, scale, (0,))])
-    levels = books.levels_at(span.rows("book", scale), closed_at, max_age=gap)
+    levels = books.levels_at(span.rows("book", scale), closed_at, max_age=gap, read=functools.partial(span.levels, scale))
     return seconds(grid, bars, tops, books.top_seconds(tops, closed_at, max_age=gap), spread, levels, scale)
 
 

@@ -1,7 +1,7 @@
 """What the ingest stage does around its tasks: which files, which days, and what it has to say in the end.
 
 Facts of the stage: generated source files (uri name venue symbol rows clean duplicate quarantined by_reason frames error skipped
-clock_offset_ms seconds) days (as `tasks.clean.clean_day` returns them).
+clock_offset_ms seconds) days (as `tasks.clean.clean_day` returns them) rows_per_second peak_memory_bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from core.market import GENERATED
 from core.runs import Stage
 from core.store import Part, Store
 from core.tables import raw_table
+from tasks import memory
 from tasks.accounts import ROWS
 from tasks.pieces import NOUNS, days_of
 from tasks.raw import pieces_of
@@ -71,13 +72,14 @@ def summed(source: str, files: Sequence[Facts], accounts: Sequence[Facts], days:
     trades = [Part("clean_market__trades", d["venue"], d["symbol"], date.fromisoformat(d["day"])) for d in days]
     warnings = [w for d in days for w in d["warnings"]]
     warnings += [w for venue, symbol in instruments_of(files) for w in vanished(store, venue, symbol)]
+    cost = memory.spent(sum(f["rows"] for f in told if not f["skipped"]), seconds)
     return Stage(
         name="ingest",
         changed=any(not f["skipped"] for f in told) or any(d["changed"] for d in days),
         seconds=round(seconds, 3),
         parts=sorted(p for p in trades if store.exists(p)),
         warnings=list(dict.fromkeys(warnings)),
-        facts={"generated": source == GENERATED, "source": source, "files": told, "days": list(days)},
+        facts={"generated": source == GENERATED, "source": source, "files": told, "days": list(days), **cost},
     )
 
 

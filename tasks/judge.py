@@ -25,6 +25,8 @@ class Judge(NamedTuple):
 
     def trades(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
         """The clean trades by (ts_event, trade_id), and what is worth knowing of them."""
+        if not rows.height:
+            return rows, {"n": 0, "disordered": 0, "id_gaps": 0, "ids_missing": 0}
         gaps, missing = checks.id_gaps(rows["trade_id"])
         reasons = {
             checks.NOT_POSITIVE: checks.not_positive("price", "size"),
@@ -34,12 +36,15 @@ class Judge(NamedTuple):
             checks.LATE: self.late(),
         }
         rows = self.sift("trades", rows, checks.duplicate_trades(rows), reasons)
-        jumped = pl.Series(checks.jumps(rows["price"].to_numpy(), self.quality.max_jump_pct))
-        rows = self.keep("trades", rows.with_columns(reason=pl.when(jumped).then(pl.lit(checks.JUMP))))
+        jumped = checks.jumps(rows["price"].to_numpy(), self.quality.max_jump_pct)
+        if jumped.any():
+            rows = self.keep("trades", rows.with_columns(reason=pl.when(pl.Series(jumped)).then(pl.lit(checks.JUMP))))
         self.account.count(rows, CLEAN)
         disordered = int(rows.select(checks.disordered().sum()).item())
         facts = {"n": rows.height, "disordered": disordered, "id_gaps": gaps, "ids_missing": missing}
-        return rows.sort("ts_event", "trade_id", maintain_order=True), facts
+        if disordered or not rows["trade_id"].is_sorted():
+            rows = rows.sort("ts_event", "trade_id", maintain_order=True)
+        return rows, facts
 
     def quotes(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The clean quotes in order of arrival, and all that a book can be compared with.
@@ -47,7 +52,9 @@ class Judge(NamedTuple):
         `rows` may reach beyond the day: those outside are only compared.
         """
         twice = checks.duplicate_rows(rows, ["update_id", *TOP], "update_id")
-        comparable = rows.filter(~twice & rows["update_id"].is_not_null()).select("update_id", *TOP)
+        comparable = rows.select("update_id", *TOP)
+        if twice.any() or comparable["update_id"].null_count():
+            comparable = comparable.filter(~twice & comparable["update_id"].is_not_null())
         event = rows["ts_event"].to_physical()
         mine = (event >= self.start) & (event < self.start + DAY_NS)
         reasons = {
@@ -57,11 +64,15 @@ class Judge(NamedTuple):
             checks.CROSSED_QUOTE: checks.crossed(),
             checks.LATE: self.late(),
         }
-        rows = self.sift("quotes", rows.filter(mine), twice.filter(mine), reasons)
+        if not mine.all():
+            rows, twice = rows.filter(mine), twice.filter(mine)
+        rows = self.sift("quotes", rows, twice, reasons)
         self.account.count(rows, CLEAN)
         return rows.with_columns(known_at="ts_recv", locked=checks.locked()), comparable
 
     def marks(self, rows: pl.DataFrame) -> pl.DataFrame:
+        if not rows.height:
+            return rows
         reasons = {checks.NOT_POSITIVE: checks.not_positive("mark_e8"), checks.CLOCK: self.clock(), checks.LATE: self.late()}
         rows = self.sift("marks", rows, checks.duplicate_rows(rows, ["ts_given", *MARKS]), reasons)
         self.account.count(rows, CLEAN)
@@ -69,8 +80,12 @@ class Judge(NamedTuple):
 
     def sift(self, noun: str, rows: pl.DataFrame, twice: pl.Series, reasons: dict[str, pl.Expr]) -> pl.DataFrame:
         """Repeated rows away, then those that fail a check; the first that fails is the reason."""
-        self.account.count(rows.filter(twice), DUPLICATE)
-        return self.keep(noun, rows.filter(~twice).with_columns(reason=checks.first_reason(reasons)))
+        if twice.any():
+            self.account.count(rows.filter(twice), DUPLICATE)
+            rows = rows.filter(~twice)
+        if not rows.select(pl.any_horizontal(*reasons.values()).any()).item():
+            return rows
+        return self.keep(noun, rows.with_columns(reason=checks.first_reason(reasons)))
 
     def keep(self, noun: str, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows without a reason; the others go to quarantine."""

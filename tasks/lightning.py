@@ -24,9 +24,12 @@ from core.settings import Train
 from kernels import losses, model
 from tasks.windows import Ints, Windows
 
+log = logging.getLogger("scalp")
+
 Batch = tuple[Tensor, Tensor, Tensor]
 MONITOR = "validation_loss"
 CURVES_FILE = "curves.json"
+BAR = 24  # characters of progress
 CURVES = ("train_loss", "validation_loss", "train_mse", "train_huber", "validation_accuracy", "learning_rate")
 
 
@@ -83,7 +86,7 @@ class Scalper(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         made, _right = self.losses(batch)
         said = {"train_loss": made.total, "train_mse": made.mse, "train_huber": made.huber, "train_direction": made.direction}
-        self.log_dict(said, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        self.log_dict(said, on_step=False, on_epoch=True, batch_size=len(batch[0]), sync_dist=True)
         return made.total
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -99,7 +102,7 @@ class Scalper(pl.LightningModule):
 
 
 class Curves(Callback):
-    """One point an epoch, kept in a file: it outlives the processes of a run on several devices."""
+    """One point an epoch, told, and kept in a file: it outlives the processes of a run on several devices."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,6 +114,9 @@ class Curves(Callback):
             self.points[name].append(float(rate if name == "learning_rate" else trainer.callback_metrics[name]))
         if trainer.is_global_zero:
             self.path.write_text(json.dumps(self.points))
+            done, of = len(self.points[MONITOR]), trainer.max_epochs or 1
+            bar = "━" * round(BAR * done / of) + "╌" * (BAR - round(BAR * done / of))
+            log.info("epoch %2d/%d %s loss %.3f, validation %.3f", done, of, bar, self.points["train_loss"][-1], self.points[MONITOR][-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +201,8 @@ def fit(
     callbacks: list[Callback] = [best, EarlyStopping(MONITOR, patience=train.patience), curves]
     if logger:
         callbacks.append(LearningRateMonitor(logging_interval="epoch"))
-    show = sys.stdout.isatty()
+    # Rich's spinner stands before standard output and swallows a bar that redraws itself; the lines of `Curves` are seen in any case.
+    show = sys.stdout.isatty() and sys.stdout is sys.__stdout__
     if show:
         callbacks.append(TQDMProgressBar(refresh_rate=10, leave=False))
     several = train.accelerator != "cpu" and torch.cuda.device_count() > 1
@@ -216,10 +223,12 @@ def fit(
         log_every_n_steps=50,
     )
     trainer.fit(Scalper(network, knobs), datamodule=data)
-    if not best.best_model_path or not np.isfinite(float(best.best_model_score or np.nan)):
+    # The curves come from a file and the path from Lightning: of a run on several devices nothing else comes back to this process.
+    points: dict[str, list[float]] = json.loads((folder / CURVES_FILE).read_text()) if (folder / CURVES_FILE).exists() else {}
+    reached = [loss for loss in points.get(MONITOR, []) if np.isfinite(loss)]
+    if not best.best_model_path or not reached:
         raise ValueError("training diverged: no epoch had a finite validation loss; lower train.learning_rate")
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     network = model.new(config)
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
-    points = json.loads((folder / CURVES_FILE).read_text())
-    return Fitted(network.eval(), points, len(points["train_loss"]), float(best.best_model_score or np.nan))
+    return Fitted(network.eval(), points, len(points[MONITOR]), min(reached))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from isal import igzip_lib, isal_zlib
 
 BLOCK = 1 << 18  # inflated bytes of a block: small enough that its frames stay in the processor's cache
-STEP = 1 << 10  # compressed bytes given to the inflater at once: what may be lost before a bad spot
+STEP, SMALL_STEP = 1 << 16, 1 << 10  # compressed bytes given to the inflater at once; before a bad spot the few of a small step are lost
 TRAILER = 8  # the checksum and length a gzip member ends in
 LONGEST = 16 << 20  # no frame is longer
 DAMAGE: Any = igzip_lib.IsalError  # its stub calls it a value, not a class
@@ -70,13 +70,29 @@ def plain(path: Path, n_bytes: int) -> Iterator[bytes]:
 
 def inflated(path: Path, n_bytes: int) -> Iterator[bytes]:
     """What a gzip file of one or more members holds; raises `Broken` where it is not gzip, damaged, or at an early end."""
+    had = 0
+    try:
+        for text in stepped(path, n_bytes, STEP):
+            yield text
+            had += len(text)
+        return
+    except Broken:
+        pass  # raised again below, after what there is before the spot
+    for text in stepped(path, n_bytes, SMALL_STEP):
+        if len(text) > had:
+            yield text[had:]
+        had = max(had - len(text), 0)
+
+
+def stepped(path: Path, n_bytes: int, step: int) -> Iterator[bytes]:
+    """As `inflated`, but for up to `step` compressed bytes before a damaged spot."""
     with path.open("rb") as file:
         at, inflater = 0, None
         given = b""  # read, and not inflated yet
         while True:
             if not given:
                 left = n_bytes - at
-                given = file.read(min(STEP, left - TRAILER if left > TRAILER else left))
+                given = file.read(min(step, left - TRAILER if left > TRAILER else left))
                 at += len(given)
             if not given:
                 break

@@ -29,9 +29,11 @@ class Measured(NamedTuple):
 def of_stages(stages: Sequence[Stage], peak_bytes: int) -> list[Measured]:
     """Rows a second of the stages that worked, and the peak memory of this process, in MB of 10^6 bytes.
 
-    A stage that says its own `peak_memory_bytes` is believed; else the peak is that of the whole run so far.
+    A stage that says its own `peak_memory_bytes` is believed; else the peak is that of the whole run so far. Names say the source:
+    decoding a generated market is no measure of reading tables.
     """
     found = []
+    source = next((f", {stage.facts['source']}" for stage in stages if stage.facts.get("source")), "")
     for stage in stages:
         facts = stage.facts
         if not stage.changed or stage.seconds <= 0:
@@ -43,12 +45,12 @@ def of_stages(stages: Sequence[Stage], peak_bytes: int) -> list[Measured]:
         else:
             continue
         if rows:
-            found.append(Measured(f"{stage.name} rows", "rows/s", rows / stage.seconds, None, True))
+            found.append(Measured(f"{stage.name} rows{source}", "rows/s", rows / stage.seconds, None, True))
             peak = facts.get("peak_memory_bytes")
             if peak:
-                found.append(Measured(f"{stage.name} peak memory", "MB", peak / 1e6, None, False))
+                found.append(Measured(f"{stage.name} peak memory{source}", "MB", peak / 1e6, None, False))
     if found and not any(m.unit == "MB" for m in found):
-        found.append(Measured("ingest and features peak memory", "MB", peak_bytes / 1e6, None, False))
+        found.append(Measured(f"ingest and features peak memory{source}", "MB", peak_bytes / 1e6, None, False))
     return found
 
 
@@ -100,16 +102,3 @@ def latencies(name: str, ask: Ask, recorded: Floats, requests: int) -> Iterator[
         for q in (50, 99):
             value, spread = regressions.statistic(took, q)
             yield Measured(f"{name} batch {n} p{q}", "ms", value, spread, False)
-
-
-def peak_memory() -> int:
-    """The most memory this process ever held, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # the kernel's own high-water mark
-        line = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
-        if line:
-            return int(line.split()[1]) * 1024
-    import resource
-    import sys
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,5 +1,6 @@
 """Which raw pieces a clean day is made of, and their rows on one clock, in one scale, in order of arrival."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from core.market import NS
 from core.store import Part, Store
 from core.tables import RAW, TS, raw_table, table
 from kernels.clean import DAY_NS, rescaled, timed
+from kernels.quality import one_source
 
 NOUNS = ("trades", "quotes", "depth", "marks", "refused")
 MARGIN_NS = 5 * NS  # how far a quote may lie from the diff of the same id, over midnight
@@ -51,13 +53,13 @@ class Piece:
     def low(self) -> int:
         given = self.facts["ts_event_min"]
         estimated = self.facts["ts_recv_min"] + self.offset
-        return estimated if given is None else min(estimated, max(given, self.facts["ts_recv_min"] - self.skew_ns))
+        return estimated if given is None else min(estimated, max(given, estimated - self.skew_ns))
 
     @property
     def high(self) -> int:
         given = self.facts["ts_event_max"]
         estimated = self.facts["ts_recv_max"] + self.offset
-        return estimated if given is None else max(estimated, min(given, self.facts["ts_recv_max"] + self.skew_ns))
+        return estimated if given is None else max(estimated, min(given, estimated + self.skew_ns))
 
     def scan(self, store: Store) -> pl.LazyFrame:
         """The rows with the columns of `kernels.clean.timed`."""
@@ -82,10 +84,8 @@ def pieces_of(store: Store, venue: str, symbol: str, skew_s: float, recv_days: I
 
 def pieces_near(store: Store, venue: str, symbol: str, day: date, skew_s: float) -> list[Piece]:
     """The pieces with rows that may be filed on `day`, or within `MARGIN_NS` of it."""
-    reach = int((skew_s * NS + 2 * MARGIN_NS) // DAY_NS) + 1
-    around = [day + timedelta(days=n) for n in range(-reach, reach + 1)]
     start = start_of(day)
-    found = pieces_of(store, venue, symbol, skew_s, around)
+    found = pieces_of(store, venue, symbol, skew_s)  # of all days of receipt: a clock may be wrong by days
     return [p for p in found if p.low < start + DAY_NS + MARGIN_NS and p.high >= start - MARGIN_NS]
 
 
@@ -119,16 +119,30 @@ def rows_between(
         if piece.noun != noun or piece.high < low or piece.low >= high:
             continue
         rows = piece.scan(store).with_columns(source=pl.lit(sources[piece.source], dtype=pl.UInt16))
-        event = pl.col("ts_event").to_physical()
-        rows = rows.filter((event >= low) & (event < high))
+        if piece.low < low or piece.high >= high:
+            event = pl.col("ts_event").to_physical()
+            rows = rows.filter((event >= low) & (event < high))
         frames.append(in_scale(rows, piece, shape, decimals))
     if not frames:
-        empty = pl.LazyFrame(schema=dict(shape.columns))
-        if "ts_event" not in shape.columns:
-            empty = empty.with_columns(ts_event=pl.lit(None, dtype=TS))
-        frames = [timed(empty, 0, 0)]
-    arrived = pl.concat(frames).with_columns(at_source="source", at_row="row")
-    return arrived.collect().sort("at_recv", "at_source", "at_row", maintain_order=True)
+        return no_rows(noun)
+    return arrived(pl.concat(frames).with_columns(at_source="source", at_row="row").collect())
+
+
+@functools.cache
+def no_rows(noun: str) -> pl.DataFrame:
+    """What `rows_between` gives where there is none."""
+    empty = pl.LazyFrame(schema=dict(RAW[noun].columns))
+    if "ts_event" not in RAW[noun].columns:
+        empty = empty.with_columns(ts_event=pl.lit(None, dtype=TS))
+    return timed(empty, 0, 0).with_columns(at_source="source", at_row="row").collect()
+
+
+def arrived(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows in order of arrival, in which those of one piece are already, and mostly those of several."""
+    recv, row = rows["at_recv"].to_numpy(), rows["at_row"].to_numpy()
+    if one_source(rows) and bool(((recv[1:] > recv[:-1]) | ((recv[1:] == recv[:-1]) & (row[1:] > row[:-1]))).all()):
+        return rows
+    return rows.sort("at_recv", "at_source", "at_row", maintain_order=True)
 
 
 def in_scale(rows: pl.LazyFrame, piece: Piece, shape: Any, decimals: tuple[int, int]) -> pl.LazyFrame:

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,6 +85,12 @@ def finite(values: Sequence[Any] | None) -> list[float]:
     return [float("nan") if v is None else float(v) for v in values or []]
 
 
+def best_epoch(found: Mapping[str, Sequence[Any]]) -> int | None:
+    """The epoch, from 1, whose weights were kept: that of the lowest validation loss."""
+    losses = [(loss, epoch) for epoch, loss in enumerate(finite(found.get("validation_loss")), 1) if not isnan(loss)]
+    return min(losses)[1] if losses else None
+
+
 def curves(found: Mapping[str, Sequence[float]]) -> "Figure":
     """Loss, the parts of the volatility loss, and the learning rate, over epochs."""
     made, axes = figure(1, 3)
@@ -105,6 +112,8 @@ def curves(found: Mapping[str, Sequence[float]]) -> "Figure":
             nothing(ax, "nothing was recorded")
         elif drawn > 1:
             ax.legend()
+        if title == "Loss" and (best := best_epoch(found)):
+            ax.axvline(best, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         ax.set_title(title)
         ax.set_xlabel("epoch" if n == len(found.get("train_loss") or []) else "step")
         ax.set_ylabel(unit)
@@ -122,9 +131,9 @@ def calibration(bins: Sequence[Sequence[float]], error: float | None) -> "Figure
         ax.scatter(
             [b[0] for b in filled], [b[1] for b in filled], s=[12 + 150 * b[2] / most for b in filled], color=BLUE, alpha=0.75, linewidths=0
         )
-        low = min(min(b[0], b[1]) for b in filled)
-        ax.set_xlim(max(0.0, low - 0.08), 1.0)
-        ax.set_ylim(max(0.0, low - 0.08), 1.0)
+        low, high = min(min(b[0], b[1]) for b in filled), max(max(b[0], b[1]) for b in filled)
+        ax.set_xlim(max(0.0, low - 0.05), min(1.0, high + 0.05))
+        ax.set_ylim(max(0.0, low - 0.05), min(1.0, high + 0.05))
     ax.set_title("Calibration" + (f", error {error:.1%}" if error is not None else ""))
     ax.set_xlabel("confidence")
     ax.set_ylabel("share that was right")

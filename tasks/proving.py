@@ -18,6 +18,8 @@ Ask = Callable[[Floats], Answers]
 BATCHES = (1, 64)
 SINGLES = 32  # recorded windows asked one by one
 REQUESTS, WARM, ATTEMPTS = 200, 10, 3
+COUNTS = ("requests", "failed", "inferences", "executions")
+MEANS = ("queue_us", "compute_input_us", "compute_infer_us", "compute_output_us", "total_us")  # of a request
 
 
 class NotProven(RuntimeError):
@@ -65,6 +67,21 @@ def same_answers(served: Ask, in_process: Ask, recorded: Floats, *, max_error: f
         figures = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
         raise NotProven(f"the served answers differ from those in-process by more than {max_error:g}: {figures}")
     return errors
+
+
+def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Triton's figures of what it was asked between two looks at them. A warm-up batch of 64 counts as 64 slow requests, so the look
+    before is taken after the warm-up."""
+    told = {key: after[key] - before[key] for key in COUNTS}
+    n = max(told["requests"], 1)
+    told |= {key: round((after[key] * after["requests"] - before[key] * before["requests"]) / n, 1) for key in MEANS}
+    batches = {}
+    for size, of in after["by_batch"].items():
+        warm = before["by_batch"].get(size, {"executions": 0, "compute_infer_us": 0.0})
+        if asked := of["executions"] - warm["executions"]:
+            took = of["compute_infer_us"] * of["executions"] - warm["compute_infer_us"] * warm["executions"]
+            batches[size] = {"executions": asked, "compute_infer_us": round(took / asked, 1)}
+    return told | {"by_batch": batches}
 
 
 def latencies_ms(ask: Ask, features: Floats, requests: int) -> list[float]:

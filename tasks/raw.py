@@ -7,7 +7,9 @@ file need not be in memory twice. Pieces carry the hash of the file's address an
 twice writes once, and reading its mended form retires what came of the broken one.
 """
 
+import contextlib
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import groupby
@@ -20,7 +22,10 @@ from core.store import Lineage, Part, Store, StoreError
 from core.tables import RAW, raw_table
 from tasks.raw_pieces import About, Rows, Source, Written
 
-__all__ = ["About", "Rows", "Source", "pieces_of", "receipt_of", "source_of", "write_pieces"]
+__all__ = ["About", "Rows", "Source", "alone", "pieces_of", "receipt_of", "source_of", "write_pieces"]
+
+_GUARD = threading.Lock()
+_READING: dict[str, threading.Lock] = {}  # by content
 
 
 def source_of(path: Path) -> Source:
@@ -75,7 +80,7 @@ def write_pieces(
     `rows` come with all batches of one (noun, venue, symbol) in one run (a second run of it raises `ValueError`); days are
     split here, and a batch becomes a row group, so make it large. `about` has every instrument before the first row is
     asked for. `error` says why the file could not be read to its end; its receipt is then incomplete, and where an earlier
-    reading of the address holds more rows, that one is kept and this one dropped. `params` must hold `form` and each
+    reading of the address was complete or holds more, that one is kept and this one dropped. `params` must hold `form` and each
     setting that changes a row.
 
     Returns the receipt's facts: uri, sha256, complete, error, n_rows (refused ones included), n_refused, by_reason,
@@ -92,7 +97,7 @@ def write_pieces(
     if not written.pieces:
         error = error or f"{source.uri}: holds no rows"
     facts = written.facts(error, frames or {})
-    if error and (better := fuller(store, source, facts["n_rows"])):
+    if error and (better := fuller(store, source, facts["n_rows"] - facts["n_refused"])):
         for part in written.pieces:
             store.remove(part)
         return better | {"error": f"{error}; the {better['n_rows']:,} rows read from it before are kept"}
@@ -115,13 +120,25 @@ def write_pieces(
     return facts
 
 
-def fuller(store: Store, source: Source, n_rows: int) -> dict[str, Any] | None:
-    """The facts of an earlier reading of this address that holds more than `n_rows` rows, or as many and is complete."""
+def fuller(store: Store, source: Source, n_sound: int) -> dict[str, Any] | None:
+    """The facts of an earlier reading of this address that was complete, or broken with at least `n_sound` rows accepted.
+
+    A damaged file may inflate to more lines than the sound one had, of garbage: refused lines do not count.
+    """
     for part, lineage in receipts(store, f"{source.address}-*"):
-        had = lineage.facts["n_rows"]
-        if part.piece != source.piece and (had > n_rows or (had == n_rows and lineage.facts["complete"])):
-            return lineage.facts
+        had = lineage.facts
+        if part.piece != source.piece and (had["complete"] or had["n_rows"] - had["n_refused"] >= n_sound):
+            return had
     return None
+
+
+@contextlib.contextmanager
+def alone(source: Source) -> Iterator[None]:
+    """Let one thread at a time read these bytes: of two equal files the second finds the receipt of the first."""
+    with _GUARD:
+        lock = _READING.setdefault(source.sha256, threading.Lock())
+    with lock:
+        yield
 
 
 def retire(store: Store, source: Source, keep: set[Part]) -> int:

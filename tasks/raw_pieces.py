@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from core.store import Part, Sink, Store
 from core.tables import RAW, TS, raw_table
 
+DAY_NS = 86_400_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCKS = ("ts_event", "ts_recv")
 
@@ -105,8 +107,8 @@ class Written:
         missing = [name for name in shape if name not in frame.columns]
         if unknown := [name for name in missing if name not in given]:
             raise ValueError(f"rows for {raw_table(venue, noun)} lack {', '.join(unknown)}")
-        lit = [pl.lit(given[name]).alias(name) for name in missing]
-        return frame.with_columns(lit).select(pl.col(name).cast(dtype) for name, dtype in shape.items())
+        known = {name: pl.lit(given[name], dtype=shape[name]).alias(name) for name in missing}
+        return frame.select(known[name] if name in known else pl.col(name).cast(dtype) for name, dtype in shape.items())
 
     def facts(self, error: str | None, frames: Mapping[str, int]) -> dict[str, Any]:
         main = max(self.rows, key=lambda instrument: (self.rows[instrument], instrument), default=None)
@@ -148,7 +150,8 @@ def by_day(frame: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
     """The rows of each UTC day of `ts_recv`, in their order."""
     if not len(frame):
         return
-    day = frame["ts_recv"].cast(TS).to_physical() // 86_400_000_000_000
-    days = day.unique().sort().to_list()
-    for which in days:
-        yield (EPOCH + timedelta(days=which)).date(), (frame if len(days) == 1 else frame.filter(day == which))
+    time = frame["ts_recv"].cast(TS).to_physical()
+    first, last = (int(end) // DAY_NS for end in np.array([time.min(), time.max()], np.int64))
+    day = time // DAY_NS if first < last else None
+    for which in [first] if day is None else day.unique().sort().to_list():
+        yield (EPOCH + timedelta(days=which)).date(), (frame if day is None else frame.filter(day == which))

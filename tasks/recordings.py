@@ -20,7 +20,7 @@ from kernels.frames_batch import TEXT
 from kernels.frames_columns import Tables
 from tasks.clean import recoverable
 from tasks.lines import Broken, blocks, texts_of
-from tasks.raw import About, Rows, Source, receipt_of, source_of, write_pieces
+from tasks.raw import About, Rows, Source, alone, receipt_of, source_of, write_pieces
 
 SUFFIXES = (".gz", ".jsonl", ".txt")
 FORM = 1  # raised when the same bytes would give other rows
@@ -61,10 +61,11 @@ def read_recording(store: Store, uri: str, *, quality: Quality, venue: str | Non
         "venue": venue,
         "generated": generated,
     }
-    facts = receipt_of(store, source.sha256, params)
-    skipped = facts is not None
-    if facts is None:
-        facts = decode(store, path, source, params, keep_unknown_fields=quality.unknown_fields == "keep")
+    with alone(source):
+        facts = receipt_of(store, source.sha256, params)
+        skipped = facts is not None
+        if facts is None:
+            facts = decode(store, path, source, params, keep_unknown_fields=quality.unknown_fields == "keep")
     seconds = time.perf_counter() - began
     main = facts["main"] or [None, None]
     n_frames = sum(facts["frames"].values())

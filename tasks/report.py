@@ -95,8 +95,8 @@ def key_figures(said: Mapping[str, Summary]) -> list[tuple[str, str]]:
         "ingest": ("rows read", "quarantined"),
         "features": ("seconds of features", "complete seconds"),
         "train": ("calibration error", "effective samples"),
-        "deploy": ("alias", "latency p50 / p99"),
-        "benchmark": ("regressions",),
+        "deploy": ("served as", "latency of one window, p50 / p99"),
+        "benchmark": ("measured as worse",),
     }
     return [(name, value) for stage, names in chosen.items() if stage in said for name, value in said[stage].figures if name in names]
 

@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from core.market import NS
 from core.store import Part, Store, StoreError, inputs_of
 from core.tables import table
+from kernels.book_features import LEVELS
 from kernels.seconds import Scale, at_scale
 
 TAIL_S = HEAD_S = 3600  # longer than any window and any carried value together, and than a recurrence remembers
+STRETCH = 32_768  # rows of the book that are in memory with their levels at a time
 DAY = timedelta(days=1)
 DAY_NS = 86_400 * NS
 INSTRUMENTS = "clean_market__instruments"
@@ -70,6 +76,34 @@ class Span:
             same = (decimals["price_decimals"], decimals["size_decimals"]) == (scale.price_decimals, scale.size_decimals)
             frames.append(frame if same else at_scale(frame, part.table, scale))
         return pl.concat(frames) if frames else pl.LazyFrame(schema=dict(table(self.part(noun).table).columns))
+
+    def levels(self, scale: Scale, wanted: NDArray[np.bool_], days: tuple[int, ...] = (-1, 0, 1)) -> pl.DataFrame:
+        """Of the rows that `rows("book", scale, days)` has, the levels of those `wanted`, in order: read a stretch at a time."""
+        found, at = [], 0
+        for n in days:
+            part = self.part("book", n)
+            if not self.store.exists(part):
+                continue
+            event = self.store.scan(part).select(pl.col("ts_event").to_physical()).collect().to_series().to_numpy()
+            low, high = self.start - TAIL_S * NS, self.start + DAY_NS + HEAD_S * NS
+            here = np.flatnonzero(event >= low if n < 0 else event < high if n > 0 else np.ones(len(event), np.bool_))
+            chosen = np.zeros(len(event), np.bool_)
+            chosen[here[wanted[at : at + len(here)]]] = True
+            at += len(here)
+            lists = self.chosen(part, chosen)
+            decimals = {c: pl.lit(self.instrument(n)[c], pl.Int8) for c in ("price_decimals", "size_decimals")}
+            found.append(at_scale(lists.with_columns(**decimals).lazy(), part.table, scale).select(LEVELS).collect())
+        return pl.concat(found)
+
+    def chosen(self, part: Part, rows: NDArray[np.bool_]) -> pl.DataFrame:
+        found, at = [pl.DataFrame(schema=dict.fromkeys(LEVELS, pl.List(pl.Int64)))], 0
+        with self.store.fs.open(self.store.path(part), "rb") as file:
+            for batch in pq.ParquetFile(file).iter_batches(STRETCH, columns=list(LEVELS), use_threads=False):
+                places = np.flatnonzero(rows[at : at + len(batch)])
+                at += len(batch)
+                if len(places):
+                    found.append(pl.DataFrame(batch.take(pa.array(places))))
+        return pl.concat(found)
 
 
 def instant(ns: int) -> pl.Expr:

@@ -6,14 +6,15 @@ from typing import Any
 
 from core.market import GENERATED
 from core.runs import Stage
-from tasks.wording import Grid, change, err, flat, num, quantity, sentence, share, signed
+from tasks import plots
+from tasks.wording import STATISTICS, Grid, change, counted, err, flat, num, quantity, sentence, share, signed
 
 UNCHANGED = "Nothing new: everything was up to date."
 VERDICTS = {
     "too little data to judge": "There is too little data to judge the model.",
     "loses after cost": "The model loses money after cost.",
     "beats the baselines after cost": "The model beats every baseline after cost.",
-    "not better than the baselines": "The model is not better than the baselines after cost.",
+    "not better than the baselines": "The model is not better than the baselines after cost, as far as can be shown.",
 }
 
 
@@ -48,7 +49,7 @@ def ingest(facts: dict[str, Any]) -> Summary:
     compared, different = (sum(d.get(k) or 0 for d in days) for k in ("compared", "different"))
     instruments = sorted({f"{d['venue']} {d['symbol']}" for d in days})
     read = [f for f in files if not f.get("skipped")]
-    headline = f"{len(files)} file{'s' * (len(files) != 1)}, {num(total['rows'])} rows: {num(total['clean'])} clean, "
+    headline = f"{counted(len(files), 'file')}, {counted(total['rows'], 'row')}: {num(total['clean'])} clean, "
     headline += f"{num(total['duplicate'])} duplicate, {num(total['quarantined'])} quarantined."
     if compared:
         headline += f" {num(compared)} book comparisons, " + ("all equal." if not different else f"{num(different)} different.")
@@ -87,7 +88,9 @@ def ingest(facts: dict[str, Any]) -> Summary:
     grids = [
         Grid(
             "Files", ("file", "instrument", "rows read", "clean", "duplicate", "quarantined", "clock offset, ms", "state"), rows,
-            frozenset(range(2, 7)), frozenset(unequal), "rows read = clean + duplicate + quarantined, per file",
+            frozenset(range(2, 7)), frozenset(unequal),
+            "rows read = clean + duplicate + quarantined; clock offset: the median of the venue's time less ours: above zero, our clock "
+            "ran behind",
         ),
         Grid(
             "Days", ("instrument", "day", "trades", "quotes", "book rows", "marks", "compared", "different", "breaks", "book known"),
@@ -100,7 +103,8 @@ def ingest(facts: dict[str, Any]) -> Summary:
                 for d in days
             ],
             frozenset(range(2, 10)), frozenset(i for i, d in enumerate(days) if d.get("different") or d.get("sequence_breaks")),
-            "compared: best bid and ask of the rebuilt book against the venue's own with the same update id",
+            "compared: best bid and ask of the rebuilt book against the venue's own with the same update id; breaks: lost book messages; "
+            "book known: share of the book's rows since a snapshot",
         ),
     ]  # fmt: skip
     if reasons:
@@ -143,13 +147,18 @@ def verdict(facts: dict[str, Any]) -> str:
     model = (facts.get("scores") or {}).get("model") or {}
     n, mean = model.get("n_trades"), model.get("mean_net_bps")
     if n and mean is not None:
-        words += f" Over {num(n)} trades of the test part it makes {signed(mean)} bps a trade after cost"
+        words += (
+            f" Over {counted(n, 'trade')} of the test part it {'loses' if mean < 0 else 'makes'} {num(abs(mean), 2)} bps a trade after cost"
+        )
         low, high = model.get("ci_low_bps"), model.get("ci_high_bps")
-        words += f" (95 % interval {signed(low)} to {signed(high)})." if low is not None else "."
+        if low is not None and n > 1:
+            luck = "; zero is inside, so this may be chance" if low < 0 < high else ""
+            words += f" (95 % interval {signed(low)} to {signed(high)}{luck})"
+        words += "."
     elif n == 0:
         words += " It did not trade at all in the test part."
     if (effective := facts.get("effective_samples")) is not None:
-        words += f" That rests on {num(effective)} effectively independent samples."
+        words += f" That rests on {num(effective)} effectively independent samples: labels that overlap in time count in part."
     return words
 
 
@@ -160,20 +169,26 @@ def train(facts: dict[str, Any]) -> Summary:
         (
             name, share(s.get("accuracy")), num(s.get("n_trades")), signed(s.get("gross_bps"), 1), signed(s.get("net_bps"), 1),
             signed(s.get("mean_net_bps")) if s.get("n_trades") else "-",
-            f"{signed(s.get('ci_low_bps'))} to {signed(s.get('ci_high_bps'))}" if s.get("n_trades") else "-",
+            f"{signed(s.get('ci_low_bps'))} to {signed(s.get('ci_high_bps'))}" if (s.get("n_trades") or 0) > 1 else "-",
+            f"{signed(s['lead_bps'], 1)} ({signed(s['lead_low_bps'], 1)} to {signed(s['lead_high_bps'], 1)})" if "lead_bps" in s else "-",
         )
         for name, s in everyone.items()
     ]  # fmt: skip
     grid = Grid(
         "The model beside its baselines, on the test part",
-        ("who", "right", "trades", "gross, bps", "after cost, bps", "a trade after cost, bps", "95 % interval, bps"),
-        rows, frozenset(range(1, 7)), note="bps: hundredths of a percent of notional; the interval is from a block bootstrap",
+        (
+            "who", "right", "trades", "gross, bps", "after cost, bps", "a trade after cost, bps", "95 % interval, bps",
+            "the model is ahead by, bps (95 %)",
+        ),
+        rows, frozenset(range(1, 8)),
+        note="right: windows whose direction (down, flat, up) was told; one position at a time; bps: hundredths of a percent of notional; "
+        "intervals are from a block bootstrap. Evidence is a result a trade and a lead over every baseline with intervals above zero.",
     )  # fmt: skip
     split = " / ".join(num(facts.get(f"n_{part}")) for part in ("train", "validation", "calibration", "test"))
     figures = [
         ("version", str(facts.get("version_id") or "-")),
         ("train / validation / calibration / test windows", split),
-        ("epochs", num(facts.get("epochs"))),
+        ("epochs / the one kept", f"{num(facts.get('epochs'))} / {num(plots.best_epoch(facts.get('curves') or {}))}"),
         ("calibration error", share(facts.get("calibration_error"))),
         ("effective samples", num(facts.get("effective_samples"))),
     ]
@@ -184,31 +199,40 @@ def deploy(facts: dict[str, Any]) -> Summary:
     alias, by = facts.get("alias") or "nothing", facts.get("served_by") or "nothing"
     latency = facts.get("latency_ms") or {}
     version = facts.get("version") if facts.get("version") is not None else "-"
-    headline = f"Version {version} is served as {alias} by {'Triton' if by == 'triton' else by}."
+    headline = f"Version {version} is served as {alias} by {'Triton' if by == 'triton' else by}"
+    headline += ": it answers, and nothing is to trade on its answers." if alias == "shadow" else "."
     if facts.get("reason"):
         headline += f" {sentence(facts['reason'])}"
     figures = [
         ("version", str(version)),
-        ("alias", str(alias)),
-        ("before it", str(facts.get("previous") or "none")),
-        ("latency p50 / p99", f"{num(latency.get('p50'), 2)} / {num(latency.get('p99'), 2)} ms"),
-        ("largest error, export / served", f"{err(facts.get('max_error_export'))} / {err(facts.get('max_error_served'))}"),
+        ("served as", str(alias)),
+        ("served before", f"version {facts['previous']}" if facts.get("previous") else "none"),
+        ("latency of one window, p50 / p99", f"{num(latency.get('p50'), 2)} / {num(latency.get('p99'), 2)} ms"),
+        ("largest error, ONNX to torch / served to ONNX", f"{err(facts.get('max_error_export'))} / {err(facts.get('max_error_served'))}"),
     ]
     steps = facts.get("steps") or []
     grids = []
     if steps:
         rows = [(str(s.get("step")), "done" if s.get("ok") else "failed", str(s.get("detail") or "")) for s in steps]
         bad = frozenset(i for i, s in enumerate(steps) if not s.get("ok"))
-        grids.append(Grid("Prove, switch, retire", ("step", "result", "what was seen"), rows, marks=bad))
-    if statistics := flat(facts.get("statistics") or {}):
-        grids.append(Grid("Triton's own statistics", ("what", "value"), statistics, frozenset({1})))
+        note = "Everything above the step `switch` can fail without touching what is served; old versions are retired after it."
+        grids.append(Grid("Prove, switch, retire", ("step", "result", "what was seen"), rows, marks=bad, note=note.replace("`", "")))
+    if statistics := facts.get("statistics") or {}:
+        told = {STATISTICS.get(key, key): value for key, value in statistics.items() if key != "by_batch"}
+        for size, of in (statistics.get("by_batch") or {}).items():
+            told[f"batches of {size}"] = of.get("executions")
+            told[f"computing, µs a batch of {size}"] = of.get("compute_infer_us")
+        note = "What Triton itself counted while the version was proven, its warm-up left out; times are means."
+        grids.append(Grid("Triton's own statistics", ("what", "value"), flat(told), frozenset({1}), note=note))
     return Summary(headline, figures, grids)
 
 
 def benchmark(facts: dict[str, Any]) -> Summary:
     rows = facts.get("rows") or []
     slow = [r["name"] for r in rows if r.get("regressed")]
+    alone = bool(rows) and all(r.get("median_before") is None for r in rows)
     worse = f"worse than the last runs: {', '.join(slow)}." if slow else "none worse than the last runs."
+    worse = "the first on this machine, so there is nothing to compare with." if alone else worse
     headline = f"{len(rows)} measurements; {worse}"
     grid = Grid(
         "Measured", ("what", "value", "spread", "unit", "median before", "change", "better is"),
@@ -220,9 +244,14 @@ def benchmark(facts: dict[str, Any]) -> Summary:
             for r in rows
         ],
         frozenset({1, 2, 4, 5}), frozenset(i for i, r in enumerate(rows) if r.get("regressed")),
+        "median before: of the last runs on this machine; spread: between five stretches of one measuring. A regression is off the median "
+        "by more than the margin of the settings and more than three spreads of those runs, of which there must be three.",
     )  # fmt: skip
     return Summary(
-        headline, [("measurements", str(len(rows))), ("regressions", str(len(slow)))], [grid], [f"{name} has become worse" for name in slow]
+        headline,
+        [("measurements", str(len(rows))), ("measured as worse", str(len(slow)))],
+        [grid],
+        [f"{name} has become worse" for name in slow],
     )
 
 

@@ -19,7 +19,7 @@ from core.settings import Quality, SettingsError
 from core.store import Store
 from kernels.mappings import Columns, MappingError, check, select
 from kernels.mappings_rows import Mapped, typed
-from tasks.raw import About, Rows, Source, receipt_of, source_of, write_pieces
+from tasks.raw import About, Rows, Source, alone, receipt_of, source_of, write_pieces
 
 T = TypeVar("T")
 FORM = 1  # raise it when the same file gives other rows
@@ -99,10 +99,11 @@ def read_table_file(store: Store, uri: str, mapping_name: str, mapping: TableMap
     path = Path(uri)
     params = {"form": FORM, "mapping": mapping.model_dump(), "keep_levels": keep_levels, "off_grid_share": quality.off_grid_share}
     source = source_of(path)
-    facts = receipt_of(store, source.sha256, params)
-    skipped = facts is not None
-    if facts is None:
-        facts = read(store, source, mapping_name, mapping, params)
+    with alone(source):
+        facts = receipt_of(store, source.sha256, params)
+        skipped = facts is not None
+        if facts is None:
+            facts = read(store, source, mapping_name, mapping, params)
     venue, symbol = facts["main"] or (None, None)
     about = {"name": path.name, "venue": venue, "symbol": symbol, "rows": facts["n_rows"], "skipped": skipped}
     return facts | about | {"seconds": round(time.monotonic() - started, 3)}

@@ -1,6 +1,7 @@
 """Where a training run is written down: MLflow on SQLite, or Weights & Biases. Imported lazily: MLflow takes seconds."""
 
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ def run_logger(train: Train, data_dir: Path, *, name: str, tags: dict[str, str],
         data_dir.mkdir(parents=True, exist_ok=True)
         artifacts = (data_dir / "mlflow-artifacts").as_uri()
         uri = mlflow_uri(train, data_dir)
-        return MLFlowLogger(PROJECT, run_name=name, tracking_uri=uri, artifact_location=artifacts, tags=tags)
+        # The run is made here and known by its id, so that training in processes of its own writes to it, and not to another.
+        made = MLFlowLogger(PROJECT, run_name=name, tracking_uri=uri, artifact_location=artifacts, tags=tags)
+        return MLFlowLogger(PROJECT, tracking_uri=uri, run_id=made.run_id)
     if train.logger == "wandb":
         from pytorch_lightning.loggers import WandbLogger
 
@@ -41,8 +44,12 @@ def run_logger(train: Train, data_dir: Path, *, name: str, tags: dict[str, str],
             os.environ.setdefault("WANDB_API_KEY", key)
         os.environ.setdefault("WANDB_SILENT", "true")
         folder = data_dir / "wandb"
-        folder.mkdir(parents=True, exist_ok=True)
-        return WandbLogger(name=name, save_dir=folder, offline=not key, project=PROJECT, tags=[f"{k}:{v}" for k, v in tags.items()])
+        for kind in ("CACHE", "CONFIG", "DATA", "ARTIFACT"):  # else under the home folder
+            os.environ[f"WANDB_{kind}_DIR"] = str(folder / kind.lower())
+            (folder / kind.lower()).mkdir(parents=True, exist_ok=True)
+        said = [f"{k}:{v}" for k, v in tags.items()]
+        run_id = secrets.token_hex(4)
+        return WandbLogger(name=name, save_dir=folder, version=run_id, offline=not key, project=PROJECT, tags=said)
     return None
 
 

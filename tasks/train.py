@@ -25,9 +25,10 @@ from core.settings import Train
 from core.store import Part, Store, StoreError, inputs_of
 from tasks.windows import INPUTS, LABELS
 
-FORM = 1  # of what is trained and how it is scored; a change trains again
+FORM = 2  # of what is trained and how it is scored; a change trains again
 DONE = "train.json"  # written last: a folder that has it is whole
 SCORES = "scores.json"
+WHOLE = (DONE, SCORES, "model.safetensors", "config.json", "recorded.npz")  # what the later stages read
 FULL = 1_000_000  # bytes; torch does not say why a checkpoint could not be written
 NOT_THE_RESULT = {"logger", "tracking_uri"}
 
@@ -44,7 +45,7 @@ def version_id(inputs: dict[str, str], params: dict[str, Any]) -> str:
 
 def known_version(folder: Path) -> Stage | None:
     """The stage of a folder that is whole, with `changed` false."""
-    if not (folder / DONE).exists():
+    if not all((folder / name).is_file() for name in WHOLE):
         return None
     facts = json.loads((folder / DONE).read_bytes())
     return Stage(name="train", changed=False, warnings=facts.get("warnings", []), facts=facts | {"folder": str(folder)})

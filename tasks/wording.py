@@ -4,6 +4,18 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
+STATISTICS = {  # Triton's name -> ours
+    "requests": "requests answered",
+    "failed": "requests failed",
+    "inferences": "windows answered",
+    "executions": "batches executed",
+    "queue_us": "waiting in the queue, µs a request",
+    "compute_input_us": "handing the input over, µs a request",
+    "compute_infer_us": "computing, µs a request",
+    "compute_output_us": "handing the output over, µs a request",
+    "total_us": "in all, µs a request",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -38,6 +50,11 @@ def signed(value: Any, digits: int = 2) -> str:
     return "-" if none(value) else f"{value:+,.{digits}f}".replace("-", "−")
 
 
+def counted(n: int, what: str) -> str:
+    """`1 trade`, `2,000 trades`."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def span(names: list[str]) -> str:
     """One name, or how many."""
     unique = sorted(set(names))
@@ -50,7 +67,7 @@ def sentence(text: str) -> str:
 
 
 def err(value: Any) -> str:
-    return "-" if value is None else f"{value:.1e}"
+    return "-" if value is None else f"{value:.1e}" if value else "0"
 
 
 def quantity(value: Any) -> str:

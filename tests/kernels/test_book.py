@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kernels import rebuild
 from kernels.book import APPLIED, BROKEN, CROSSED, NONE, SUPERSEDED, Book, Rows, Side, advance
+from kernels.book_sides import SMALL, change
 from kernels.levels import ABSURD, BAD_PRICE, BAD_SIZE, GOOD, fingerprints, level_faults
 
 KEEP = 3
@@ -117,6 +118,27 @@ def test_a_feed_cut_in_two_gives_the_same_book(feed: list[tuple], cut: int):
     tail = advance(head.book, rows(*feed[cut:]), keep=KEEP)
     assert np.array_equal(np.concatenate([head.tops, tail.tops]), whole.tops)
     assert tail.book.bid_prices.tolist() == whole.book.bid_prices.tolist()
+
+
+@given(
+    st.dictionaries(st.integers(1, 400), st.integers(1, 9), min_size=SMALL, max_size=200),
+    st.lists(st.tuples(st.integers(1, 400), st.integers(0, 2)), min_size=1, max_size=60),
+    st.sampled_from(["rising", "falling", "as they come"]),
+    st.sampled_from([1, -1]),
+)
+@settings(deadline=None, max_examples=200)
+def test_a_row_changes_a_deep_side_as_it_would_a_dictionary(side: dict[int, int], row: list[tuple[int, int]], order: str, sign: int):
+    if order != "as they come":
+        row = sorted(dict(row).items(), reverse=order == "falling")
+    prices, sizes = (np.zeros(len(side) + len(row), np.int64) for _ in range(2))
+    prices[: len(side)] = sorted(side, key=lambda price: sign * price)
+    sizes[: len(side)] = [side[price] for price in prices[: len(side)].tolist()]
+    new_prices, new_sizes, *room = np.array([*zip(*row, strict=True)] + [[0] * len(row)] * 2, dtype=np.int64)
+    n = change(prices, sizes, len(side), new_prices, new_sizes, 0, len(row), sign, *room)
+    for price, size in row:
+        side[price] = size
+    wanted = sorted(((p, s) for p, s in side.items() if s), key=lambda level: sign * level[0])
+    assert [*zip(prices[:n].tolist(), sizes[:n].tolist(), strict=True)] == wanted
 
 
 SNAPSHOT = (True, NONE, 100, NONE, [(10, 1)], [(12, 1)])

@@ -78,10 +78,19 @@ def test_few_rows_leave_everything_as_it_was():
 def test_the_calibration_error_is_the_weighted_gap(rows: list[tuple[float, bool]]):
     confidence, right = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], dtype=bool)
     table = calibration.reliability(confidence, right)
-    assert sum(n for *_, n in table) == len(rows)
-    gap = 0.0
-    for b in range(10):
-        inside = [r for r in rows if min(int(r[0] * 10), 9) == b]
-        if inside:
-            gap += abs(sum(c for c, _ in inside) - sum(w for _, w in inside)) / len(rows)
+    assert sum(n for *_, n in table) == len(rows) and len(table) <= calibration.BINS
+    assert [c for c, *_ in table] == sorted(c for c, *_ in table)
+    ordered, begin, gap = sorted(rows, key=lambda r: r[0]), 0, 0.0
+    for _, _, n in table:
+        inside = ordered[begin : begin + n]
+        begin += n
+        assert begin == len(rows) or ordered[begin][0] > inside[-1][0], "equal confidences were parted"
+        gap += abs(sum(c for c, _ in inside) - sum(w for _, w in inside)) / len(rows)
     assert calibration.calibration_error(table) == pytest.approx(gap, abs=1e-9)
+
+
+def test_confidences_that_differ_little_are_still_told_apart():
+    confidence = np.linspace(0.55, 0.59, 1000)
+    right = np.arange(1000) >= 570  # overall as often right as it says, and nowhere as it says
+    table = calibration.reliability(confidence, right)
+    assert [n for *_, n in table] == [100] * 10 and calibration.calibration_error(table) > 0.4

@@ -94,14 +94,27 @@ def test_the_bootstrap_is_repeatable_and_covers_edge_cases():
     assert scores.bootstrap(np.array([2.0]), draws=50, seed=3) == (2.0, 2.0)
 
 
+def test_the_lead_is_the_difference_of_the_sums_and_its_interval_narrows_with_agreement():
+    random = np.random.default_rng(8)
+    rows = np.arange(0, 3000, 10)
+    nothing = scores.Trades(np.array([], dtype=np.int64), np.array([]), np.array([]))
+    net = random.normal(0.2, 3.0, len(rows))
+    mine, other = scores.Trades(rows, net, net), scores.Trades(rows, net - 1, net - 1)
+    of = {"stretches": 300, "draws": 500, "seed": 1}
+    alone, beside = scores.lead(mine, nothing, 3000, **of), scores.lead(mine, other, 3000, **of)
+    assert alone["lead_bps"] == pytest.approx(net.sum()) and alone["lead_low_bps"] < net.sum() < alone["lead_high_bps"]
+    assert [beside[key] for key in ("lead_bps", "lead_low_bps", "lead_high_bps")] == pytest.approx([300.0] * 3)
+    assert set(scores.lead(nothing, nothing, 0, **of).values()) == {0.0}
+
+
 def test_balanced_accuracy_weighs_each_class_alike():
     right = np.array([UP] * 8 + [DOWN] * 2)
     assert scores.accuracy(np.full(10, UP), right) == 0.8
     assert scores.balanced_accuracy(np.full(10, UP), right) == 0.5
 
 
-def told(mean: float, low: float, total: float) -> dict[str, float]:
-    return {"mean_net_bps": mean, "ci_low_bps": low, "net_bps": total}
+def told(mean: float, low: float, total: float, lead: float = 1.0, n: int = 100) -> dict[str, float]:
+    return {"mean_net_bps": mean, "ci_low_bps": low, "net_bps": total, "lead_low_bps": lead, "n_trades": n}
 
 
 @pytest.mark.parametrize(
@@ -113,9 +126,23 @@ def told(mean: float, low: float, total: float) -> dict[str, float]:
         (told(2, -0.1, 200), told(1, 0, 100), 100, scores.NOT_BETTER),
         (told(2, 1, 200), told(3, 0, 100), 100, scores.NOT_BETTER),
         (told(2, 1, 200), told(1, 0, 300), 100, scores.NOT_BETTER),
-        (told(0, 0, 0), told(0, 0, 0), 100, scores.NOT_BETTER),
+        (told(2, 1, 200), told(1, 0, 100, lead=-5), 100, scores.NOT_BETTER),
+        (told(2, 1, 2, n=1), told(0, 0, 0), 100, scores.TOO_LITTLE),
+        (told(-2, -3, -2, n=1), told(0, 0, 0), 100, scores.LOSES),
+        (told(0, 0, 0, n=0), told(0, 0, 0), 100, scores.NOT_BETTER),
     ],
-    ids=["little data", "losing", "winning", "perhaps luck", "worse a trade", "worse in sum", "never traded"],
+    ids=[
+        "little data",
+        "losing",
+        "winning",
+        "perhaps luck",
+        "worse a trade",
+        "worse in sum",
+        "ahead by luck",
+        "one trade that gained",
+        "one trade that lost",
+        "never traded",
+    ],
 )
 def test_there_is_evidence_only_where_a_model_beats_everything_after_cost(
     model: dict[str, float], other: dict[str, float], effective: float, verdict: str

@@ -15,7 +15,7 @@ from core.runs import Stage
 from core.store import Store
 from core.triton_wheel import unavailable
 from kernels import model, regressions
-from tasks import benchmark, measuring
+from tasks import benchmark, measuring, memory
 from tasks.deploy import deploy_version
 from tasks.export import by_torch, export
 
@@ -57,6 +57,30 @@ def test_a_run_is_measured_and_kept_with_machine_and_versions(store: Store, trai
     kept = store.scan(stage.parts).collect()
     assert kept["name"].to_list() == [r["name"] for r in stage.facts["rows"]]
     assert kept["machine"].unique().to_list() == [machine.machine()]
+
+
+def test_sources_are_not_compared_and_a_stage_that_knows_its_memory_is_believed():
+    cost = {"rows_per_second": 100.0, "peak_memory_bytes": 5_000_000}
+    ingest = Stage(name="ingest", changed=True, seconds=2.0, facts={"source": "tables", "files": [{"rows": 200}], **cost})
+    features = Stage(name="features", changed=True, seconds=1.0, facts={"days": [{"rows": 50, "changed": True}], **cost})
+    found = {m.name: (m.value, m.unit) for m in measuring.of_stages([ingest, features], 1)}
+    assert found == {
+        "ingest rows, tables": (100.0, "rows/s"),
+        "ingest peak memory, tables": (5.0, "MB"),
+        "features rows, tables": (50.0, "rows/s"),
+        "features peak memory, tables": (5.0, "MB"),
+    }
+
+
+def test_each_stage_has_a_peak_of_its_own():
+    memory.forget()
+    big = np.ones(60_000_000 // 8)
+    first = memory.spent(10, 2.0)
+    del big
+    memory.forget()
+    assert first["rows_per_second"] == 5.0
+    assert memory.peak() <= first["peak_memory_bytes"]
+    assert memory.spent(0, 1.0)["rows_per_second"] is None
 
 
 def test_runs_of_a_day_stand_beside_each_other_and_a_repeated_run_replaces_itself(store: Store, trained: Stage, tmp_path: Path):

@@ -19,7 +19,7 @@ from core.serving_record import RepositoryError, Serving, Version
 from core.triton import serve
 from core.triton_wheel import unavailable
 from kernels import model, promotion
-from tasks import deployment
+from tasks import deployment, proving
 from tasks.deploy import deploy_version, rollback
 from tasks.export import by_torch, read_recorded
 from tasks.registry import Registry
@@ -232,6 +232,42 @@ def test_a_run_killed_while_proving_is_tidied_by_the_next(place: Path, monkeypat
     stage = deployed(place, trained(place, 3))
     assert "left unproven" in stage.warnings[0]
     assert stage.facts["failed"] is None and record(place).aliases == {"champion": 2}
+
+
+def test_a_run_stopped_just_after_the_switch_leaves_the_new_version_serving(place: Path, monkeypatch: pytest.MonkeyPatch):
+    deployed(place, trained(place, 1))
+
+    def write_and_stop(self: deployment.Repository, serving: Serving) -> None:
+        write(self, serving)
+        raise KeyboardInterrupt
+
+    write = deployment.Repository.write_record
+    with monkeypatch.context() as patch:
+        patch.setattr(deployment.Repository, "write_record", write_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            deployed(place, trained(place, 2))
+    kept = deployment.repository(place, DEPLOY)
+    assert kept.read().aliases == {"champion": 2} and kept.sound(kept.read().versions["2"])
+    book = Registry(place, DEPLOY.model_name)
+    assert book.client.get_model_version_by_alias(DEPLOY.model_name, "champion").tags["n"] == "2"
+
+
+def test_the_statistics_of_the_proof_leave_the_warm_up_out():
+    def seen(n: int, mean: float, batches: dict[str, tuple[int, float]]) -> dict[str, Any]:
+        means = dict.fromkeys(proving.MEANS, mean)
+        by_batch = {size: {"executions": k, "compute_infer_us": us} for size, (k, us) in batches.items()}
+        return {
+            "requests": n,
+            "failed": 0,
+            "inferences": n,
+            "executions": sum(k for k, _ in batches.values()),
+            **means,
+            "by_batch": by_batch,
+        }
+
+    told = proving.since(seen(65, 4000.0, {"1": (1, 900.0), "64": (1, 4000.0)}), seen(265, 1132.1, {"1": (201, 204.5), "64": (1, 4000.0)}))
+    assert (told["requests"], told["executions"]) == (200, 200) and told["compute_infer_us"] == pytest.approx(200, abs=1)
+    assert told["by_batch"] == {"1": {"executions": 200, "compute_infer_us": pytest.approx(201, abs=1)}}
 
 
 def test_without_evidence_a_version_is_only_a_shadow_and_the_champion_stays(place: Path):
