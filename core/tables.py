@@ -122,8 +122,12 @@ CLEAN = {
     ),
     "clean_market__top": Table(
         "clean_market__top",
-        "best bid and ask fused from quotes and book by update id, in order of `known_at`; null while neither is known",
-        {"ts_event": TS, "known_at": TS, "ts_estimated": pl.Boolean, "update_id": pl.Int64, **TOP, "from_book": pl.Boolean, **DECIMALS},
+        "best bid and ask fused from quotes and book by update id, in order of `known_at`, null while neither is known; `age_ns`: how"
+        " long the row before had stood when this one moved or confirmed it",
+        {
+            "ts_event": TS, "known_at": TS, "age_ns": pl.Int64, "ts_estimated": pl.Boolean, "update_id": pl.Int64, **TOP,
+            "from_book": pl.Boolean, **DECIMALS,
+        },
         TOP_SCALES,
     ),
     "clean_market__book_end": Table(

@@ -94,7 +94,7 @@ def _run(is_snapshot, first_id, update_id, prev_id, bids, asks, bp, bs, ap, az, 
     at, which = np.empty(widest, np.int64), np.empty(widest, np.int64)
     for i in range(len(update_id)):
         if is_snapshot[i]:
-            code = SUPERSEDED if known and not replaces and update_id[i] <= last else APPLIED
+            code = SUPERSEDED if known and not replaces else APPLIED
         else:
             code = _chain(first_id[i], update_id[i], prev_id[i], last, awaits) if known else BROKEN
         if code == BROKEN:
@@ -132,6 +132,36 @@ def _run(is_snapshot, first_id, update_id, prev_id, bids, asks, bp, bs, ap, az, 
     return done, broken
 
 
+@njit(cache=True, nogil=True)
+def _count(first_id, update_id, prev_id, last, awaits_first):
+    n = 0
+    for i in range(len(update_id)):
+        code = _chain(first_id[i], update_id[i], prev_id[i], last, awaits_first)
+        if code == SUPERSEDED or (update_id[i] == last and not awaits_first):
+            continue
+        n += code == BROKEN
+        last, awaits_first = update_id[i], False
+    return n, last, awaits_first
+
+
+class Chain(NamedTuple):
+    """Where the diffs stand, as received: the last id, whether it is a snapshot's, and the breaks so far. `NONE`: no book so far."""
+
+    last_id: int = NONE
+    awaits_first: bool = False
+    n_breaks: int = 0
+
+    def on(self, first_id: Ints, update_id: Ints, prev_id: Ints) -> "Chain":
+        """After more diffs ([n] each, none a snapshot). A break is counted once, whether or not there is a book to lose."""
+        n, last, awaits = _count(first_id, update_id, prev_id, self.last_id, self.awaits_first)
+        return Chain(int(last), bool(awaits), self.n_breaks + int(n))
+
+
+def spans(last_id: int, first_id: int, update_id: int, prev_id: int) -> bool:
+    """Whether a snapshot at `last_id` is continued or overtaken by nothing up to the diff: false where diffs between them lack."""
+    return _chain(first_id, update_id, prev_id, last_id, True) != BROKEN
+
+
 def _room(levels: Ints, n: int) -> Ints:
     """A copy with space for `n` more."""
     wide = np.empty(len(levels) + n, np.int64)
@@ -142,8 +172,8 @@ def _room(levels: Ints, n: int) -> Ints:
 def advance(book: Book, rows: Rows, *, keep: int, replaces: bool = False) -> Applied:
     """Apply rows until the end, or until the book becomes unknown (a sequence break, or a book that crossed).
 
-    With `replaces` every row is a whole book (sources without diffs) and a crossed one is passed over. Else a snapshot not newer
-    than the book is superseded, and an unknown book takes a snapshot first: any other row is a break.
+    With `replaces` every row is a whole book (sources without diffs) and a crossed one is passed over. Else a known book supersedes
+    any snapshot, also one ahead of the diffs (which would be lost), and an unknown book takes a snapshot first: any other row is a break.
     """
     n = len(rows.update_id)
     n_bids, n_asks = int(rows.bids.offsets[-1] - rows.bids.offsets[0]), int(rows.asks.offsets[-1] - rows.asks.offsets[0])

@@ -2,6 +2,7 @@
 
 Diffs before the first snapshot wait and are applied after it, where newer; they are known from the snapshot's receipt on. After a
 sequence break (or a crossed book) rows are unknown, at their own time, until the next snapshot, which the newest of them then continue.
+A snapshot that comes while the book is known changes nothing, but is kept: the book restarts from it should a break follow.
 """
 
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from kernels.book import APPLIED, CROSSED, NONE, SUPERSEDED, Applied, Book, Ints, Rows, Side, advance
+from kernels.book import APPLIED, CROSSED, NONE, SUPERSEDED, Applied, Book, Chain, Ints, Rows, Side, advance, spans
 
 WAITING = 20_000  # diffs kept for a snapshot to come: minutes of the busiest feed, and a snapshot is seconds old at most
 ARRIVAL = ("at_recv", "at_source", "at_row")
 SIDES = (("bid_prices", "bid_sizes"), ("ask_prices", "ask_sizes"))
 TOP = ("bid", "bid_size", "ask", "ask_size")
+
+NO_CHAIN = Chain()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,16 @@ class State:
     book: Book
     waiting: pl.DataFrame | None = None
     broken: bool = False  # the book was known and is not: waiting rows have been told already
-    n_breaks: int = 0
+    chain: Chain = NO_CHAIN
+    spare: pl.DataFrame | None = None  # the newest snapshot superseded so far by a known book
+    cut: bool = False  # more waited than is kept
     n_snapshots: int = 0
+    n_crossed: int = 0
+    n_too_old: int = 0  # snapshots older than what was kept for them
+
+    @property
+    def n_breaks(self) -> int:
+        return self.chain.n_breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,9 @@ class Outcome:
     crossed: list[pl.DataFrame] = field(default_factory=list)
 
 
-def init(book: Book) -> State:
-    return State(book)
+def init(book: Book, chain: Chain | None = None) -> State:
+    """The state to start from: `chain` is where the diffs of the day before ended, its breaks not counted again."""
+    return State(book, chain=(chain or Chain(book.last_id, book.awaits_first))._replace(n_breaks=0))
 
 
 def ids(column: pl.Series) -> Ints:
@@ -74,6 +86,8 @@ def step(state: State, rows: pl.DataFrame, *, keep: int, replaces: bool = False)
     Rows whose `emit` is false change the book and are not told. `replaces`: see `kernels.book.advance`.
     """
     out, todo = Outcome(), rows
+    if state.chain.last_id != NONE:
+        state = _chained(state, rows)
     while todo.height:
         if not state.book.known and not replaces:
             first = (todo["is_snapshot"].arg_max() or 0) if todo["is_snapshot"].any() else todo.height
@@ -81,13 +95,36 @@ def step(state: State, rows: pl.DataFrame, *, keep: int, replaces: bool = False)
             if first == todo.height:
                 break
             todo = _with_waiting(state, todo[first:])
-            state = replace(state, waiting=None)
+            state = _started(state, todo)
         applied = advance(state.book, rows_of(todo), keep=keep, replaces=replaces)
         state = _tell(state, todo[: applied.n], applied, out)
         lost = applied.broken or not (applied.book.known or replaces)
-        state = replace(state, book=applied.book, broken=lost, n_breaks=state.n_breaks + applied.broken)
+        state = replace(state, book=applied.book, broken=lost)
         todo = todo[applied.n :]
+        if lost:
+            if state.spare is not None and state.spare["update_id"][0] >= applied.book.last_id:
+                todo = pl.concat([state.spare, todo])
+            state = replace(state, spare=None)
+    if replaces and state.book.known:
+        state = replace(state, chain=Chain(state.book.last_id, awaits_first=True))
     return state, out
+
+
+def _chained(state: State, rows: pl.DataFrame) -> State:
+    diffs = rows.filter(~pl.col("is_snapshot"))
+    return replace(state, chain=state.chain.on(*(ids(diffs[c]) for c in ("first_id", "update_id", "prev_id"))))
+
+
+def _started(state: State, rows: pl.DataFrame) -> State:
+    """The state as a snapshot heads `rows` and what waited follows it: the first of all starts the chain of the diffs."""
+    at, n_waiting = int(ids(rows["update_id"][:1])[0]), 0 if state.waiting is None else state.waiting.height
+    first = [int(ids(rows[c][1:2])[0]) for c in ("first_id", "update_id", "prev_id")] if n_waiting else []
+    too_old = state.cut and bool(first) and not spans(at, *first)
+    if state.chain.last_id == NONE and at != NONE:
+        # What was cut is not what the venue did not send: the chain starts at the first diff kept.
+        state = replace(state, chain=Chain(first[1]) if too_old else Chain(at, awaits_first=True))
+        state = _chained(state, rows)
+    return replace(state, waiting=None, cut=False, n_too_old=state.n_too_old + too_old)
 
 
 def finish(state: State) -> Outcome:
@@ -106,7 +143,7 @@ def _wait(state: State, rows: pl.DataFrame, out: Outcome) -> State:
     waiting = rows if state.waiting is None else pl.concat([state.waiting, rows])
     if waiting.height > WAITING:
         _unknown(waiting[:-WAITING], out)
-        waiting = waiting[-WAITING:]
+        waiting, state = waiting[-WAITING:], replace(state, cut=True)
     return replace(state, waiting=waiting)
 
 
@@ -128,8 +165,9 @@ def _unknown(rows: pl.DataFrame, out: Outcome) -> None:
 
 
 def _tell(state: State, rows: pl.DataFrame, applied: Applied, out: Outcome) -> State:
-    """Sort what became of `rows` into the outcome; returns the state with its snapshots counted."""
+    """Sort what became of `rows` into the outcome; returns the state with its snapshots counted, and the newest left over kept."""
     codes = applied.codes
+    snapshots = np.array(rows["is_snapshot"].to_numpy())
     emit = np.array(rows["emit"].to_numpy())
     good = codes == APPLIED
     for code, kept in ((SUPERSEDED, out.superseded), (CROSSED, out.crossed)):
@@ -146,4 +184,9 @@ def _tell(state: State, rows: pl.DataFrame, applied: Applied, out: Outcome) -> S
     told = made if good.all() and emit.all() else made.filter(pl.Series(good & emit))
     if told.height:
         out.rows.append(told)
-    return replace(state, n_snapshots=state.n_snapshots + int((good & np.array(rows["is_snapshot"].to_numpy())).sum()))
+    spare, left = state.spare, snapshots & (codes == SUPERSEDED) & (ids(rows["update_id"]) != NONE)
+    if left.any():
+        over = rows.filter(pl.Series(left)).with_columns(emit=pl.lit(False))
+        spare = (over if spare is None else pl.concat([spare, over])).sort("update_id", maintain_order=True)[-1:]
+    n_crossed = state.n_crossed + int((codes == CROSSED).sum())
+    return replace(state, spare=spare, n_crossed=n_crossed, n_snapshots=state.n_snapshots + int((good & snapshots).sum()))

@@ -1,7 +1,8 @@
 """The best bid and ask, fused from quotes and book by update id, in order of arrival.
 
 An older id never moves the top, equal ids agree, and while the book is unknown quotes still move it. The top is unknown only while
-the book is and no quote has come. Every row moves the top or confirms it at a newer id, so its age is the time since the last row.
+the book is and no quote has come. Every row moves the top or confirms it at a newer id, so its age is the time since the last row:
+`age_ns`, null in the first row of a day.
 """
 
 from typing import NamedTuple
@@ -78,7 +79,7 @@ COLUMNS = ("ts_event", "known_at", "ts_estimated", "update_id", *TOP)
 
 
 def top(quotes: pl.DataFrame, books: pl.DataFrame, *, last_id: int = NONE) -> pl.DataFrame:
-    """The fused top of frames with `COLUMNS` and `at_…` (books with `known`), each in arrival order."""
+    """The fused top of frames with `COLUMNS` and `at_…` (books with `known`), each in arrival order; `age_ns` is of the top replaced."""
     known = np.array(books["known"].to_numpy(), dtype=np.bool_)
     quote_ids, book_ids = ids(quotes["update_id"]), ids(books["update_id"])
     fused = fuse(arrival(quotes), quote_ids, arrival(books), book_ids, known, last_id=last_id)
@@ -93,4 +94,5 @@ def top(quotes: pl.DataFrame, books: pl.DataFrame, *, last_id: int = NONE) -> pl
         if kind == pl.Int64 and (absent.any() or NONE in values):
             column = column.set(pl.Series((values == NONE) | (absent if len(absent) else False)), None)
         columns[name] = column
-    return pl.DataFrame(columns).with_columns(from_book=pl.Series(fused.from_book))
+    age = pl.col("known_at").to_physical().diff().clip(lower_bound=0)  # files whose clocks disagree may run back
+    return pl.DataFrame(columns).with_columns(age_ns=age, from_book=pl.Series(fused.from_book))

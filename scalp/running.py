@@ -1,15 +1,13 @@
 """The batch verbs: each runs one flow, or all five, and ends with what a person wants to know."""
 
 import contextlib
-import errno
 import json
 import logging
-import os
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +15,16 @@ import msgspec
 from rich.markup import escape
 
 from core import orchestrator, runs, settings
-from core.holding import Held, holding
+from core.holding import holding
 from core.runs import Stage
-from core.services import ServiceError, free_ports
-from core.settings import SettingsError
-from core.store import Part, Store, StoreError
+from core.services import free_ports
+from core.store import Part, Store
 from scalp import summary
 from scalp.console import err, out, progress, seconds
+from scalp.failures import FAILED, OK, REFUSED, UsageError, cause, guarded
 from scalp.session import Session, prefect_server, session
 
 log = logging.getLogger("scalp")
-
-OK, FAILED, USAGE, REFUSED = 0, 1, 2, 3
-INTERRUPTED = 130
-
-
-class UsageError(ValueError):
-    """What was asked cannot be done as it was asked; the message says what to type instead."""
-
-
-def guarded(verb: Callable[[], int]) -> int:
-    """Turn the errors a person can do something about into one line and an exit code."""
-    try:
-        return verb()
-    except (SettingsError, UsageError) as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
-        return USAGE
-    except Held as error:
-        err.print(f"[red]refused:[/red] {escape(str(error))}", soft_wrap=True)
-        return REFUSED
-    except (ServiceError, StoreError, OSError) as error:
-        err.print(f"[red]failed:[/red] {escape(cause(error))}", soft_wrap=True)
-        return FAILED
-    except KeyboardInterrupt:
-        err.print("stopped; everything that was started is stopped again, and what was finished is kept", soft_wrap=True)
-        # Threads still inside a kernel would keep the process: what they were writing has a temporary name and is swept next time.
-        os._exit(INTERRUPTED)
 
 
 def resolve(source: str, folder: Path | None, mapping: str) -> tuple[str, Path | None, str]:
@@ -118,32 +90,6 @@ def attempt(what: str, flow: Callable[[Session], Any], *, as_json: bool) -> tupl
                 (now.run_folder / "failure.txt").write_text("".join(traceback.format_exception(error)))
             return now, cause(error)
         return now, None
-
-
-def cause(error: BaseException) -> str:
-    """The one line that says what went wrong: the deepest cause's own words."""
-    while error.__cause__ is not None and not str(error):
-        error = error.__cause__
-    if not isinstance(error, StoreError) and (full := next(filter(of_full_disk, chain(error)), None)):
-        of = getattr(full, "filename", None) or "a database under the data folder"
-        return f"the disk is full ({of}); what was finished is kept. Free some space and run again"
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    text = str(error) or type(error).__name__
-    if "\nTraceback" in f"\n{text}" and not isinstance(error, ServiceError):  # a library's message with another error in full
-        text = text.strip().splitlines()[-1]
-    return text if isinstance(error, ValueError | RuntimeError | OSError) else f"{type(error).__name__}: {text}"
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that led to it."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def of_full_disk(error: BaseException) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "disk is full" in str(error)
 
 
 def interrupt_on_terminate() -> None:

@@ -31,7 +31,7 @@ FORM = 1
 SHOWN = ("name", "unit", "value", "spread", "median_before", "regressed", "higher_is_better")
 
 
-@task(task_run_name="benchmark", cache_policy=NO_CACHE)
+@task(task_run_name="benchmark of {run_id}", cache_policy=NO_CACHE)
 def measure(
     store: Store,
     stages: Sequence[Stage],

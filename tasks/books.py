@@ -1,6 +1,6 @@
 """The book of a day: carried over midnight, rebuilt from the depth rows, written batch by batch, compared with the venue's quotes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from core.settings import Quality
 from core.store import Part, Sink, Store
 from core.tables import RAW, table
 from kernels import quality as checks
-from kernels.book import Book
+from kernels.book import NONE, Book, Chain
 from kernels.rebuild import ARRIVAL, State, finish, init, step
 from kernels.top import COLUMNS
 from tasks.accounts import CLEAN, DUPLICATE, Account
@@ -24,36 +24,46 @@ NO_ROWS = pl.DataFrame(schema={c: SHAPE.get(c, pl.Int64) for c in LIGHT})
 
 
 class End(NamedTuple):
-    """The book at the end of a day, and the decimals it is in."""
+    """The book at the end of a day (unknown where it was), the decimals it is in, and where the diffs stood."""
 
     book: Book
     decimals: tuple[int, int]
+    chain: Chain
 
 
 class Rebuilt(NamedTuple):
-    """`rows`: what the top needs of each book row, in order of arrival; `facts` as the book's part has them."""
+    """`rows`: what the top needs of each book row, in order of arrival; `facts` as the book's part has them; `state` at the end."""
 
-    book: Book
+    state: State
     rows: pl.DataFrame
     facts: dict[str, Any]
 
 
 def end_of(store: Store, part: Part) -> End | None:
-    """The book in which a day ended, where there is one and it was known."""
+    """Where a day ended, if it is there."""
     lineage = store.lineage(part) if store.exists(part) else None
-    if lineage is None or not lineage.facts["known"]:
+    if lineage is None:
         return None
+    decimals, chain = (lineage.facts["price_decimals"], lineage.facts["size_decimals"]), chain_of(lineage.facts)
+    if not lineage.facts["known"]:
+        return End(Book(), decimals, chain)
     rows = store.scan(part).collect()
     sides = [rows.filter(pl.col("side") == side).sort("price", descending=side < 0) for side in (1, -1)]
     levels = [np.array(side[c].to_numpy(), dtype=np.int64) for side in sides for c in ("price", "size")]
     facts = lineage.facts
     book = Book(*levels, last_id=facts["last_update_id"], known=True, awaits_first=facts["awaits_first"])
-    return End(book, (facts["price_decimals"], facts["size_decimals"]))
+    return End(book, decimals, chain)
+
+
+def chain_of(facts: Mapping[str, Any]) -> Chain:
+    """Where the diffs stood at the end of a day, from the facts of its `book_end`; those of form 1 tell it of a known book only."""
+    own = (facts["last_update_id"], facts["awaits_first"]) if facts["known"] else (NONE, False)
+    return Chain(*facts.get("chain", own))
 
 
 def carried(end: End | None, decimals: tuple[int, int]) -> Book:
     """The book to start from, in units of `decimals`."""
-    if end is None:
+    if end is None or not end.book.known:
         return Book()
     price, size = (10 ** (to - own) for to, own in zip(decimals, end.decimals, strict=True))
     book = end.book
@@ -90,11 +100,14 @@ class Rebuild(NamedTuple):
     account: Account
     keep_levels: int
 
-    def run(self, book: Book, quotes: pl.DataFrame, sink: Sink) -> Rebuilt:
-        """Write the day's book rows into `sink`; `quotes` are those to compare with. Every depth row is accounted for."""
+    def run(self, book: Book, chain: Chain | None, quotes: pl.DataFrame, sink: Sink) -> Rebuilt:
+        """Write the day's book rows, from `book` and `chain` on, into `sink`; `quotes` are those to compare with.
+
+        Every depth row is accounted for.
+        """
         pieces = [p for p in self.pieces if p.noun == "depth"]
         index = index_of(self.store, pieces, self.sources, self.start, quality=self.quality, before=not book.known)
-        state, light = init(book), []
+        state, light = init(book, chain), []
         for after, rows in self.told(state, pieces, index):
             state = after
             for some in rows:
@@ -115,7 +128,7 @@ class Rebuild(NamedTuple):
             "last_update_id": state.book.last_id if state.book.known and state.book.last_id > 0 else None,
             "ends_known": state.book.known,
         }
-        return Rebuilt(state.book, rows, facts)
+        return Rebuilt(state, rows, facts)
 
     def told(self, state: State, pieces: list[Piece], index: pl.DataFrame) -> Iterator[tuple[State, list[pl.DataFrame]]]:
         """The state after each batch, and the book rows it made."""
@@ -132,3 +145,10 @@ class Rebuild(NamedTuple):
                     self.account.refuse(rows.with_columns(reason=pl.lit(checks.CROSSED_BOOK)), "depth", RAW["depth"].columns)
                 yield state, out.rows
         yield state, finish(state).rows
+
+
+def end_facts(books: Rebuilt, decimals: tuple[int, int]) -> dict[str, Any]:
+    """What `end_of` reads beside the rows; `chain` is the last id of the diffs received, known book or not, and whether a snapshot's."""
+    book, chain = books.state.book, books.state.chain
+    sequence = {"known": book.known, "last_update_id": book.last_id, "awaits_first": book.awaits_first}
+    return sequence | {"chain": [chain.last_id, chain.awaits_first], "price_decimals": decimals[0], "size_decimals": decimals[1]}

@@ -24,11 +24,12 @@ from kernels.clean import DAY_NS, told
 from kernels.sides import with_sides
 from kernels.top import top
 from tasks.accounts import ROWS, Account
-from tasks.books import Rebuild, Rebuilt, carried, end_of, end_rows
+from tasks.books import End, Rebuild, Rebuilt, carried, chain_of, end_facts, end_of, end_rows
+from tasks.doubts import doubts
 from tasks.judge import Judge
 from tasks.pieces import MARGIN_NS, Piece, decimals_of, pieces_near, rows_between, start_of
 
-FORM = 1  # of the rows that come out; a change builds again
+FORM = 2  # of the rows that come out; a change builds again
 NEVER_AGAIN = (errno.ENOSPC, errno.ENOENT)
 MARKET = tuple(f"clean_market__{noun}" for noun in ("trades", "quotes", "book", "top", "book_end", "marks", "instruments"))
 
@@ -62,7 +63,9 @@ def clean_day(
     pieces = pieces_near(store, venue, symbol, day, quality.max_clock_skew_s)
     before = Part("clean_market__book_end", venue, symbol, day - timedelta(days=1))
     inputs = {str(p.part): p.content for p in pieces} | (inputs_of(store, [before]) if store.exists(before) else {})
-    params = params_of(quality, keep_levels, fees)
+    # Where the diffs of the day before ended counts too, and no row tells it while the book is unknown.
+    chain = list(chain_of(ended.facts)[:2]) if (ended := store.lineage(before) if store.exists(before) else None) else None
+    params = params_of(quality, keep_levels, fees) | {"chain_before": chain}
     known = store.lineage(of) if store.exists(of) else None
     if known and not pieces:
         return known.facts["day"] | {"changed": False, "warnings": [f"{venue}/{symbol} {day}: its raw rows are gone; the day is kept"]}
@@ -85,7 +88,7 @@ class Day(NamedTuple):
         began = time.monotonic()
         start = start_of(self.of.day)
         end = end_of(self.store, self.before)
-        decimals = decimals_of(self.pieces, *([end.decimals] if end else []))
+        decimals = decimals_of(self.pieces, *([end.decimals] if end and end.book.known else []))
         sources = {source: n for n, source in enumerate(dict.fromkeys(p.source for p in self.pieces))}
         account = Account(list(sources))
         judge = Judge(account, quality, decimals, start)
@@ -100,7 +103,7 @@ class Day(NamedTuple):
         first = carried(end, decimals)
         with self.store.writing(self.of.of("clean_market__book"), inputs=self.inputs, params=self.params) as sink:
             rebuild = Rebuild(self.store, self.pieces, sources, start, decimals, quality, account, keep_levels)
-            books = rebuild.run(first, comparable, sink)
+            books = rebuild.run(first, end.chain if end else None, comparable, sink)
             every = account.facts()
             sink.facts.update(every | books.facts)
         tops = top(quotes, books.rows, last_id=first.last_id if first.known else NONE)
@@ -111,7 +114,7 @@ class Day(NamedTuple):
             "trades": (trades, of_trades | {"sides_inferred": bool(trades["side_inferred"].any())}),
             "quotes": (quotes.sort("ts_event", maintain_order=True), {"n": quotes.height, "locked": int(quotes["locked"].sum())}),
             "top": (tops, {"n": tops.height, "median_age_ms": median_age_ms(tops)}),
-            "book_end": (end_rows(books.book, decimals), end_facts(books, decimals)),
+            "book_end": (end_rows(books.state.book, decimals), end_facts(books, decimals)),
             "marks": (marks, {"n": marks.height}),
             "instruments": (self.instrument(decimals, fees), {}),
         }
@@ -122,7 +125,7 @@ class Day(NamedTuple):
             for name in MARKET:
                 self.store.remove(self.of.of(name))
             tables = []
-        found = self.facts(trades, quotes, marks, books) | {"seconds": round(time.monotonic() - began, 3)}
+        found = self.facts(trades, quotes, marks, books, end) | {"seconds": round(time.monotonic() - began, 3)}
         self.write(ROWS, account.rows(), every | {"day": found, "tables": tables})
         return found | {"changed": True}
 
@@ -130,21 +133,12 @@ class Day(NamedTuple):
         rows = frame.select(list(table(name).columns))
         self.store.write(self.of.of(name), rows, inputs=self.inputs, params=self.params, facts=facts)
 
-    def facts(self, trades: pl.DataFrame, quotes: pl.DataFrame, marks: pl.DataFrame, books: Rebuilt) -> dict[str, Any]:
+    def facts(self, trades: pl.DataFrame, quotes: pl.DataFrame, marks: pl.DataFrame, books: Rebuilt, before: End | None) -> dict[str, Any]:
         of = {"venue": self.of.venue, "symbol": self.of.symbol, "day": self.of.day.isoformat()}
         rows = {"trades": trades.height, "quotes": quotes.height, "book": books.rows.height, "marks": marks.height}
         book = {k: books.facts[k] for k in ("compared", "different", "sequence_breaks", "snapshots", "ends_known", "last_update_id")}
-        warnings = []
-        if books.rows.height and not books.rows["known"].any():
-            warnings.append(f"{self.of.venue}/{self.of.symbol} {self.of.day}: no snapshot, the book stays unknown")
-        elif books.facts["sequence_breaks"]:
-            share, n = books.facts["known_share"], books.facts["sequence_breaks"]
-            warnings.append(
-                f"{self.of.venue}/{self.of.symbol} {self.of.day}: {n} sequence breaks, the book is known for {share:.1%} of its rows"
-            )
-        if books.facts["different"]:
-            n, of_n = books.facts["different"], books.facts["compared"]
-            warnings.append(f"{self.of.venue}/{self.of.symbol} {self.of.day}: {n} of {of_n} quotes differ from the rebuilt book")
+        name = f"{self.of.venue}/{self.of.symbol} {self.of.day}"
+        warnings = [f"{name}: {doubt}" for doubt in doubts(books, before, start_of(self.of.day) + DAY_NS)]
         return of | rows | book | {"book_known_share": books.facts["known_share"], "warnings": warnings}
 
     def instrument(self, decimals: tuple[int, int], fees: tuple[float, float]) -> pl.DataFrame:
@@ -159,11 +153,5 @@ class Day(NamedTuple):
 
 def median_age_ms(tops: pl.DataFrame) -> float | None:
     """The median time a top stood before it was moved or confirmed, in milliseconds."""
-    stood = tops.select(pl.col("known_at").to_physical().diff().median()).item()
+    stood = tops.select(pl.col("age_ns").median()).item()
     return None if stood is None else round(stood / 1e6, 3)
-
-
-def end_facts(books: Rebuilt, decimals: tuple[int, int]) -> dict[str, Any]:
-    book = books.book
-    sequence = {"known": book.known, "last_update_id": book.last_id, "awaits_first": book.awaits_first}
-    return sequence | {"price_decimals": decimals[0], "size_decimals": decimals[1]}

@@ -148,7 +148,16 @@ def rollback(data_dir: Path, *, deploy: settings.Deploy | None = None, tracking_
     return {"from": before, "to": after, "served_by": serving.served_by, "versions": told, "warnings": warnings}
 
 
-@task(task_run_name="deploy {trained[version_id]}", cache_policy=NO_CACHE)
+def run_name() -> str:
+    """Which model, and the symbols and days it was trained on (a part is named `table venue/symbol day`)."""
+    from prefect.runtime import task_run
+
+    trained: Mapping[str, Any] = task_run.parameters.get("trained") or {}
+    of = sorted({part.rpartition("/")[2] for part in trained.get("inputs") or {}})
+    return f"deploy {trained.get('version_id')} of {', '.join(of[:3])}" + (f" and {len(of) - 3} more" if len(of) > 3 else "")
+
+
+@task(task_run_name=run_name, cache_policy=NO_CACHE)
 def deploy_model(
     trained: Mapping[str, Any],
     *,

@@ -72,7 +72,7 @@ def summed(source: str, files: Sequence[Facts], accounts: Sequence[Facts], days:
     trades = [Part("clean_market__trades", d["venue"], d["symbol"], date.fromisoformat(d["day"])) for d in days]
     warnings = [w for d in days for w in d["warnings"]]
     warnings += [w for venue, symbol in instruments_of(files) for w in vanished(store, venue, symbol)]
-    cost = memory.spent(sum(f["rows"] for f in told if not f["skipped"]), seconds)
+    cost = memory.spent(sum(int(f["n_rows"]) for f in files if not f.get("skipped")), seconds)
     return Stage(
         name="ingest",
         changed=any(not f["skipped"] for f in told) or any(d["changed"] for d in days),

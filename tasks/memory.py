@@ -4,6 +4,7 @@ import contextlib
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 STATUS, MARK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 SET_BACK = "5"  # of proc(5): the high-water mark becomes what is held now
@@ -24,7 +25,7 @@ def forget() -> None:
         MARK.write_text(SET_BACK)
 
 
-def spent(rows: int, seconds: float) -> dict[str, float | None]:
+def spent(rows: int, seconds: float) -> dict[str, Any]:
     """What a stage says of its own cost when it ends: `rows_per_second` (None where it did no work) and `peak_memory_bytes`."""
     told = {"rows_per_second": round(rows / seconds, 1) if rows and seconds > 0 else None, "peak_memory_bytes": peak()}
     forget()

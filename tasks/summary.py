@@ -152,7 +152,7 @@ def verdict(facts: dict[str, Any]) -> str:
         )
         low, high = model.get("ci_low_bps"), model.get("ci_high_bps")
         if low is not None and n > 1:
-            luck = "; zero is inside, so this may be chance" if low < 0 < high else ""
+            luck = "; zero is inside, so this may be chance" if low < 0 < (high or 0) else ""
             words += f" (95 % interval {signed(low)} to {signed(high)}{luck})"
         words += "."
     elif n == 0:

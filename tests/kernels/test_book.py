@@ -1,18 +1,15 @@
 """The array book does what a plain dictionary would, and never claims to know more than the venue's sequence numbers allow."""
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import rebuild
 from kernels.book import APPLIED, BROKEN, CROSSED, NONE, SUPERSEDED, Book, Rows, Side, advance
 from kernels.book_sides import SMALL, change
 from kernels.levels import ABSURD, BAD_PRICE, BAD_SIZE, GOOD, fingerprints, level_faults
 
 KEEP = 3
-LEVELS = pl.List(pl.Int64)
 
 
 def sided(lists: list[list[tuple[int, int]]]) -> Side:
@@ -155,13 +152,13 @@ SNAPSHOT = (True, NONE, 100, NONE, [(10, 1)], [(12, 1)])
         ((False, 101, 103, 100, [(11, 2)], []), APPLIED),
         ((False, 102, 103, 101, [(11, 2)], []), BROKEN),
         ((True, NONE, 100, NONE, [(11, 2)], [(12, 1)]), SUPERSEDED),
-        ((True, NONE, 101, NONE, [(11, 2)], [(12, 1)]), APPLIED),
+        ((True, NONE, 101, NONE, [(11, 2)], [(12, 1)]), SUPERSEDED),
         ((False, 101, 103, NONE, [(13, 2)], []), CROSSED),
         ((False, 101, 103, NONE, [(12, 2)], []), APPLIED),
     ],
     ids=[
         "spot continues", "spot superseded", "spot gap", "futures spans the id", "futures superseded", "futures continues",
-        "futures gap", "same snapshot", "newer snapshot", "crossed", "locked is kept",
+        "futures gap", "same snapshot", "newer snapshot while known", "crossed", "locked is kept",
     ],
 )  # fmt: skip
 def test_what_becomes_of_the_row_after_a_snapshot(row: tuple, code: int):
@@ -185,74 +182,3 @@ def test_levels_are_told_apart_and_faults_found():
     prints = fingerprints(bids, asks)
     assert prints[0] == prints[1]
     assert len(set(prints.tolist())) == 5
-
-
-def frame(*given_rows: tuple) -> pl.DataFrame:
-    """Depth rows as the clean stage hands them on, received at 1, 2, 3 ..."""
-    made = [
-        {
-            "is_snapshot": s, "first_id": f, "update_id": u, "prev_id": p,
-            "bid_prices": [x for x, _ in b], "bid_sizes": [x for _, x in b],
-            "ask_prices": [x for x, _ in a], "ask_sizes": [x for _, x in a],
-            "ts_recv": n, "known_at": n, "at_recv": n, "at_source": 0, "at_row": n, "emit": True,
-        }
-        for n, (s, f, u, p, b, a) in enumerate(given_rows, 1)
-    ]  # fmt: skip
-    ids = dict.fromkeys(("first_id", "update_id", "prev_id"), pl.Int64)
-    lists = dict.fromkeys(("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"), LEVELS)
-    return pl.DataFrame(made, schema_overrides=ids | lists)
-
-
-def diff(first: int, last: int, bid: int = 10, size: int = 1) -> tuple:
-    return (False, first, last, None, [(bid, size)], [])
-
-
-def run(feed: pl.DataFrame, *, by: int = 100) -> tuple[rebuild.State, pl.DataFrame, int]:
-    state, told, superseded = rebuild.init(Book()), [], 0
-    for at in range(0, feed.height, by):
-        state, out = rebuild.step(state, feed[at : at + by], keep=KEEP)
-        told += out.rows
-        superseded += sum(rows.height for rows in out.superseded)
-    told += rebuild.finish(state).rows
-    return state, pl.concat(told, how="diagonal"), superseded
-
-
-@pytest.mark.parametrize("by", [1, 2, 100])
-def test_diffs_before_the_snapshot_wait_for_it(by: int):
-    feed = frame(diff(90, 95), diff(96, 102), diff(103, 104), (True, None, 100, None, [(9, 1)], [(12, 1)]), diff(105, 106))
-    state, told, superseded = run(feed, by=by)
-    assert superseded == 1
-    assert told["update_id"].to_list() == [100, 102, 104, 106]
-    assert told["known_at"].to_list() == [4, 4, 4, 5], "known from the snapshot's receipt on"
-    assert told["known"].all()
-    assert (state.n_breaks, state.n_snapshots) == (0, 1)
-
-
-@pytest.mark.parametrize("by", [1, 3, 100])
-def test_after_a_break_the_book_is_unknown_until_the_next_snapshot(by: int):
-    feed = frame(
-        (True, None, 100, None, [(9, 1)], [(12, 1)]), diff(101, 102), diff(104, 105), diff(106, 107),
-        (True, None, 106, None, [(8, 1)], [(12, 1)]), diff(108, 109),
-    )  # fmt: skip
-    state, told, _ = run(feed, by=by)
-    assert told["update_id"].to_list() == [100, 102, 105, 107, 106, 109]
-    assert told["known"].to_list() == [True, True, False, False, True, True]
-    assert told["bid_prices"].to_list()[2:] == [None, None, [8], [10, 8]], "the diff that came before the snapshot is in the book after it"
-    assert (state.n_breaks, state.n_snapshots) == (1, 2)
-
-
-def test_without_a_snapshot_nothing_is_known_and_nothing_lost():
-    feed = frame(*(diff(n, n) for n in range(1, 8)))
-    state, told, superseded = run(feed, by=2)
-    assert (told.height, superseded, state.n_breaks) == (7, 0, 0)
-    assert not told["known"].any()
-    assert told["bid_prices"].null_count() == 7
-
-
-def test_a_crossed_book_is_handed_back_and_unknown_from_then_on():
-    feed = frame((True, None, 100, None, [(9, 1)], [(12, 1)]), diff(101, 101, bid=13), diff(102, 102))
-    state, out = rebuild.step(rebuild.init(Book()), feed, keep=KEEP)
-    assert [rows["update_id"].to_list() for rows in out.crossed] == [[101]]
-    told = pl.concat(out.rows, how="diagonal")
-    assert told["known"].to_list() == [True, False]
-    assert not state.book.known

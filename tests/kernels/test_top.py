@@ -67,6 +67,7 @@ def test_an_older_id_never_moves_the_top_and_an_unknown_book_leaves_it_to_the_qu
     assert made["update_id"].to_list() == [10, 11, 15, 20]
     assert made["bid"].to_list() == [99, 100, 102, 103]
     assert made["from_book"].to_list() == [True, False, True, False]
+    assert made["age_ns"].to_list() == [None, 1, 1, 3], "how long the top before had stood"
 
 
 def test_without_quotes_an_unknown_book_is_an_unknown_top():

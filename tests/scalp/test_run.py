@@ -145,7 +145,15 @@ def test_a_full_disk_is_one_line_and_loses_nothing(megabytes: int, disk: Callabl
     assert gone(data)
 
 
-@pytest.mark.parametrize(("stage", "room"), [("train", 5_200_000), ("deploy", 4_400_000)])
+def test_a_full_disk_is_named_when_a_server_cannot_start(disk: Callable[[int], Path]):
+    data = disk(2 << 20) / "data"
+    full = scalp(data, "run")
+    assert full.returncode == 1, full.stdout
+    assert re.search(r"^failed:.*disk is full.*\n\Z", full.stderr), full.stderr
+    assert gone(data)
+
+
+@pytest.mark.parametrize(("stage", "room"), [("train", 5_200_000), ("deploy", 4_900_000)])
 def test_a_disk_that_fills_later_leaves_what_was_finished(
     stage: str, room: int, finished: Finished, disk: Callable[[int], Path], tmp_path: Path
 ):
@@ -160,6 +168,6 @@ def test_a_disk_that_fills_later_leaves_what_was_finished(
     before = contents(data, "")
     full = scalp(data, stage)
     assert full.returncode == 1, full.stdout + full.stderr
-    assert re.search(r"failed.*disk is full", full.stdout), full.stdout + full.stderr
+    assert re.search(r"failed.*disk is full", full.stdout + full.stderr), full.stdout + full.stderr
     assert contents(data, "") == before
     assert gone(data)

@@ -164,8 +164,43 @@ def test_a_break_costs_the_book_until_the_next_snapshot(store: Store):
     assert (facts["sequence_breaks"], facts["snapshots"], facts["last_update_id"]) == (1, 2, 15)
     assert rows(store, "book", DAY)["known"].to_list() == [True, True, False, False, True, True]
     assert rows(store, "top", DAY)["bid"].to_list() == [100, 100, None, 100, 100]
+    assert rows(store, "top", DAY)["age_ns"].to_list() == [None, S, S, 2 * S, S]
     assert "1 sequence breaks" in facts["warnings"][0]
     accounts(store, [recorded])
+
+
+def test_breaks_are_counted_over_midnight_known_book_or_not(store: Store):
+    file = File("a.gz", DAY).snapshot(1, 10).diff(2, 10, 11).diff(3, 12, 13).diff(86_390, 13, 14)
+    receipt = file.diff(86_400.5, 14, 15).diff(86_401, 16, 17).write(store)
+    first, second = build(store, DAY), build(store, NEXT)
+    assert (first["sequence_breaks"], second["sequence_breaks"]) == (1, 1)
+    assert not build(store, NEXT)["changed"]
+    accounts(store, [receipt])
+
+
+def lost(file: File) -> File:
+    return file.snapshot(1, 10).diff(2, 11, 12)
+
+
+@pytest.mark.parametrize(
+    ("file", "days", "said"),
+    [
+        (File("a.gz", DAY).diff(1, 10, 11).diff(2, 11, 12), [DAY], "no snapshot, the book stays unknown"),
+        (File("a.gz", DAY).snapshot(1, 10, [(104, 1)]).diff(2, 10, 11), [DAY], "1 crossed books, the book is known for 0.0% of its rows"),
+        (lost(File("a.gz", DAY)).diff(86_401, 12, 13), [DAY, NEXT], "the book was lost the day before and no snapshot has come since"),
+        (
+            File("a.gz", DAY).diff(86_398, 10, 11).snapshot(86_401, 11),
+            [DAY],
+            "its diffs, all of the last seconds before midnight, wait for a snapshot of the next day",
+        ),
+    ],
+    ids=["no snapshot", "crossed", "lost the day before", "before midnight"],
+)
+def test_an_unknown_book_says_why(store: Store, file: File, days: list[date], said: str):
+    file.write(store)
+    facts = [build(store, day) for day in days][-1]
+    assert facts["warnings"] == [f"{VENUE}/{SYMBOL} {days[-1]}: {said}"]
+    assert facts["book_known_share"] == 0
 
 
 @pytest.mark.parametrize(
