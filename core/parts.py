@@ -1,6 +1,7 @@
 """What a partition of a table is called, and what it remembers of how it was made."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -69,3 +70,9 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""  # version of the code that made it
     params: dict[str, Any] = {}  # whatever changes the result
     facts: dict[str, Any] = {}  # what is worth knowing without reading the rows: accounting, ranges, decimals
+
+
+def told(parts: Iterable[Part], limit: int = 3) -> str:
+    """The symbols and days of some parts in a few words, for names of runs."""
+    of = sorted({f"{part.symbol} {part.day}" for part in parts})
+    return ", ".join(of[:limit]) + (f" and {len(of) - limit} more" if len(of) > limit else "")

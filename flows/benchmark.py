@@ -11,12 +11,13 @@ from prefect import flow
 from core import machine, runs, settings
 from core.store import Store
 from tasks.benchmark import measure
+from tasks.paces import paces
 from tasks.pages import publish
 
 
-@flow(flow_run_name="benchmark", validate_parameters=False)
-async def benchmark(stages: Sequence[runs.Stage], run_folder: Path) -> runs.Stage:
-    """Measure after these stages; the result is kept in `run_folder`."""
+@flow(flow_run_name="benchmark of {run_folder.name}", validate_parameters=False)
+async def benchmark(stages: Sequence[runs.Stage], run_folder: Path, whole: bool = False) -> runs.Stage:
+    """Measure after these stages; the result is kept in `run_folder`. `whole` measures ingest and features too, on made-up data."""
     config = settings.load()
     store = Store(config.lake, code=machine.code_version())
     stage = measure(
@@ -27,6 +28,7 @@ async def benchmark(stages: Sequence[runs.Stage], run_folder: Path) -> runs.Stag
         bench=config.bench,
         triton=config.triton,
         deploy=config.deploy,
+        also=paces(config) if whole else (),
     )
     runs.save(run_folder, stage)
     await publish(stage, store)

@@ -13,7 +13,7 @@ from tasks.deploy import DeployFailed, deploy_model
 from tasks.pages import publish
 
 
-@flow(flow_run_name="deploy", validate_parameters=False)
+@flow(flow_run_name="deploy {trained.facts[version_id]}", validate_parameters=False)
 async def deploy(trained: runs.Stage, run_folder: Path, again: bool = False) -> runs.Stage:
     """Deploy what the train stage made; the result is kept in `run_folder`, then a failure raises `DeployFailed`.
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from core import machine, runs, settings
+from core.parts import told
 from core.store import Part, Store
 from tasks.feature_days import clean_parts, days_of, stage, with_neighbours
 from tasks.features import build_bars, build_inputs, build_labels, check_features
@@ -21,7 +23,11 @@ from tasks.pages import publish
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)  # symbols side by side; Polars has threads of its own
 
 
-@flow(flow_run_name="features", validate_parameters=False, task_runner=RUNNER)
+def run_name() -> str:
+    return f"features of {told(flow_run.parameters.get('parts') or ())}".removesuffix(" of ")
+
+
+@flow(flow_run_name=run_name, validate_parameters=False, task_runner=RUNNER)
 async def features(
     parts: Sequence[Part] | None,
     run_folder: Path,

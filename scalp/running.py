@@ -189,7 +189,7 @@ def wired(
     async def benchmark(now: Session) -> Any:
         from flows.benchmark import benchmark as flow
 
-        return await flow([trained], now.run_folder)
+        return await flow([trained], now.run_folder, whole=True)
 
     return benchmark
 

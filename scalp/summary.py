@@ -73,7 +73,9 @@ def deploy(facts: Mapping[str, Any]) -> str:
 def benchmark(facts: Mapping[str, Any]) -> str:
     rows = facts.get("rows", [])
     slower = [r["name"] for r in rows if r.get("regressed")]
-    return f"{len(rows)} measured" + (f", slower than before: {', '.join(slower)}" if slower else ", none slower than before")
+    if not any(r.get("median_before") is not None for r in rows):
+        return f"{len(rows)} measured; nothing before to compare with"
+    return f"{len(rows)} measured" + (f", worse than before: {', '.join(slower)}" if slower else ", none worse than before")
 
 
 LINES = {"ingest": ingest, "features": features, "train": train, "deploy": deploy, "benchmark": benchmark}

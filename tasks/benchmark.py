@@ -41,8 +41,9 @@ def measure(
     bench: settings.Bench,
     triton: settings.Triton,
     deploy: settings.Deploy,
+    also: Sequence[measuring.Measured] = (),
 ) -> Stage:
-    """Measure, compare with the last runs, and append the rows to today's part.
+    """Measure, compare with the last runs, and append the rows to today's part; `also` was measured before.
 
     At the end of a chain of stages that changed nothing there is nothing to measure; the trained stage alone (as `scalp bench`
     passes it) is always measured. Without Triton the in-process figures stand alone, with a warning.
@@ -51,7 +52,7 @@ def measure(
         return Stage(name="benchmark", changed=False, facts=last_facts(store))
     begun = time.monotonic()
     warnings: list[str] = []
-    found = measuring.of_stages(stages, memory.peak())
+    found = [*also, *measuring.of_stages(stages, memory.peak())]
     trained = next((s.facts for s in stages if s.name == "train"), None)
     record = read_record(record_path(data_dir))
     if trained:

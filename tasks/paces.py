@@ -1,0 +1,105 @@
+"""How fast ingest and features are on this machine: made-up data through the real tasks, on a scratch lake.
+
+Frames come from a stretch of the generated market; the features are built over a busy day, drawn at random, because a quiet day
+measures the 86,400 seconds and not the trades. The first pass compiles and does not count. `scalp bench` takes these.
+"""
+
+import tempfile
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from core import settings
+from core.market import GENERATED, NS
+from core.store import Part, Store
+from core.tables import table
+from tasks.clean import clean_day
+from tasks.features import build_bars, build_inputs, build_labels
+from tasks.generated import write_day, write_market
+from tasks.measuring import Measured
+from tasks.recordings import read_recording
+
+PASSES = 3
+N_TRADES, N_TOPS, N_BOOKS, LEVELS = 3_000_000, 300_000, 100_000, 20
+SYMBOL, DELAY = "BENCHUSDT", 5_000_000  # ns
+
+
+@task(task_run_name="measure ingest and features", cache_policy=NO_CACHE)
+def paces(config: settings.Settings) -> list[Measured]:
+    """Frames a second through decode, book rebuild and clean tables, and trades a second through bars, inputs and labels: medians."""
+    market = config.generator.model_copy(update={"symbols": (SYMBOL,), "days": 1, "frames_per_s": 4.0})
+    day = date.fromisoformat(market.day)
+    with tempfile.TemporaryDirectory(prefix="scalp-bench-") as folder:
+        scratch = Path(folder)
+        (file,) = write_market(market, scratch / "market", write_day.fn)
+        frames = [ingested(Store(scratch / f"frames{n}"), file, day, config) for n in range(PASSES + 1)]
+        trades = [built(Store(scratch / f"trades{n}"), day, config) for n in range(PASSES + 1)]
+    return [rate("decode, book rebuild, clean tables", "frames/s", frames[1:]), rate("bars, inputs and labels", "trades/s", trades[1:])]
+
+
+def ingested(store: Store, file: Path, day: date, config: settings.Settings) -> float:
+    """Frames a second of one file, from its bytes to the clean tables; one thread."""
+    began = time.perf_counter()
+    facts = read_recording.fn(store, str(file), quality=config.quality, venue=GENERATED, generated=True)
+    fees = config.fees.by_venue[GENERATED]
+    clean_day.fn(store, GENERATED, SYMBOL, day, quality=config.quality, keep_levels=config.ingest.keep_levels, fees=fees)
+    return facts["n_rows"] / (time.perf_counter() - began)
+
+
+def built(store: Store, day: date, config: settings.Settings) -> float:
+    """Trades a second of one busy day, from the clean tables to labels."""
+    busy_day(store, day)
+    began = time.perf_counter()
+    build_bars.fn(store, GENERATED, SYMBOL, day, rules=config.bars)
+    build_inputs.fn(store, GENERATED, SYMBOL, day, rules=config.bars, quality=config.quality)
+    build_labels.fn(store, GENERATED, SYMBOL, day, rules=config.labels, quality=config.quality)
+    return N_TRADES / (time.perf_counter() - began)
+
+
+def busy_day(store: Store, day: date) -> None:
+    """Clean tables of a day with `N_TRADES` trades, evenly spread, around a random walk."""
+    rng = np.random.default_rng(7)
+    start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * NS
+
+    def walk(n: int) -> np.ndarray:
+        return 600_000 + np.cumsum(rng.integers(-1, 2, n))
+
+    def sizes(*shape: int) -> np.ndarray:
+        return rng.integers(1, 9_000, shape)
+
+    def write(name: str, n: int, **columns: Any) -> None:
+        ts = start + np.sort(rng.integers(0, 86_400 * NS, n))
+        clocks = {"ts_event": ts, "ts_recv": ts + DELAY, "known_at": ts + DELAY}
+        row = {"price_decimals": 1, "size_decimals": 3, "source": 0, "ts_estimated": False, "locked": False, "row": np.arange(n)}
+        filled = clocks | row | columns
+        series = {c: filled.get(c) for c in table(name).columns}
+        made = {c: pl.Series(v) if isinstance(v, np.ndarray) else pl.repeat(v, n, eager=True) for c, v in series.items()}
+        frame = pl.DataFrame({c: made[c].cast(t) for c, t in table(name).columns.items()})
+        store.write(Part(name, GENERATED, SYMBOL, day), frame, inputs={}, params={})
+
+    side = rng.choice(np.array([-1, 1], dtype=np.int8), N_TRADES)
+    ids = np.arange(N_TRADES)
+    write("clean_market__trades", N_TRADES, trade_id=ids, price=walk(N_TRADES), size=sizes(N_TRADES), side=side, side_inferred=False)
+    bid = walk(N_TOPS)
+    top = {"update_id": ids[:N_TOPS], "bid": bid, "ask": bid + 1, "bid_size": sizes(N_TOPS), "ask_size": sizes(N_TOPS)}
+    write("clean_market__top", N_TOPS, from_book=False, **top)
+    write("clean_market__quotes", N_TOPS, **top)
+    mid, away = walk(N_BOOKS)[:, None], np.arange(LEVELS)
+    levels = {"bid_prices": mid - away, "ask_prices": mid + 1 + away}
+    levels |= {"bid_sizes": sizes(N_BOOKS, LEVELS), "ask_sizes": sizes(N_BOOKS, LEVELS)}
+    write("clean_market__book", N_BOOKS, update_id=ids[:N_BOOKS], is_snapshot=False, known=True, **levels)
+    write("clean_market__marks", 0)
+    about = {"venue": GENERATED, "symbol": SYMBOL, "day": day, "base": "BENCH", "quote": "USDT", "settlement": "USDT"}
+    costs = {"maker_bps": 0.0, "taker_bps": 0.5, "fee_tier": "default", "tick_size": 0.1, "lot_size": 0.001, "contract_multiplier": 1.0}
+    write("clean_market__instruments", 1, inverse=False, **about, **costs)
+
+
+def rate(name: str, unit: str, values: list[float]) -> Measured:
+    ordered = sorted(values)
+    return Measured(name, unit, ordered[len(ordered) // 2], ordered[-1] - ordered[0], True)
