@@ -254,13 +254,20 @@ def read(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" + ("" if e["type"] == "extra_forbidden" else f" (got {e['input']!r})")
-            for e in error.errors()
-        ]
+        lines = [told(e) for e in error.errors()]
         raise SettingsError("wrong setting: " + "; ".join(lines)) from None
     except ValueError as error:  # a scalp.toml that is not TOML
         raise SettingsError(f"{file or CONFIG_FILE}: {error}") from None
+
+
+def told(error: Any) -> str:
+    """One error of the tree: where it stands, what is wrong, and the nearest name there is."""
+    key = ".".join(str(p) for p in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg']} (got {error['input']!r})"
+    names = {name.removeprefix(PREFIX).lower().replace("__", ".") for name in known(Settings)}
+    near = difflib.get_close_matches(key, names, n=1)
+    return f"{key}: there is no such key in {os.environ.get('SCALP_CONFIG', CONFIG_FILE)}" + (f" (did you mean {near[0]}?)" if near else "")
 
 
 @cache

@@ -206,6 +206,14 @@ def trained_stage(data_dir: Path, version_id: str) -> Stage:
     return Stage(name="train", changed=False, facts=facts | {"folder": str(chosen[0].parent)})
 
 
+def version_text(n: int | None, versions: dict[str, Any]) -> str:
+    """A served version with the model behind it."""
+    if n is None:
+        return "none"
+    of = versions.get(str(n), {}).get("version_id")
+    return f"version {n}" + (f" (model {of})" if of else "")
+
+
 def rollback(*, as_json: bool = False) -> int:
     """The served model, one version back."""
 
@@ -224,7 +232,8 @@ def rollback(*, as_json: bool = False) -> int:
             print(json.dumps(told))
             return OK
         for alias in sorted({*told["from"], *told["to"]}):
-            out.print(f"{alias}: version {told['from'].get(alias, 'none')} -> {told['to'].get(alias, 'none')}")
+            before, after = (version_text(told[way].get(alias), told["versions"]) for way in ("from", "to"))
+            out.print(f"{alias}: {before} -> {after}", soft_wrap=True)
         for warning in told["warnings"]:
             out.print(f"[yellow]![/yellow] {escape(warning)}", soft_wrap=True)
         return OK
@@ -241,7 +250,7 @@ def served(config: settings.Settings, stack: contextlib.ExitStack) -> str:
     if record is None or record.live is None:
         return "none yet; scalp run deploys one"
     alias, version = record.live
-    told = f"version {version.n} as {alias}"
+    told = f"version {version.n} (model {version.version_id}) as {alias}"
     if record.served_by != "triton" or not config.triton.enabled:
         return f"{told}, in-process"
     if reason := unavailable(config.deploy.backend):

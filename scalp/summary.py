@@ -47,7 +47,9 @@ def ingest(facts: Mapping[str, Any]) -> str:
     quarantined = sum(f.get("quarantined") or 0 for f in files)
     book = f", {compared:,} tickers compared with the book: {different:,} differ" if compared else ""
     clean, duplicate = (sum(f.get(k) or 0 for f in files) for k in ("clean", "duplicate"))
-    made = ", ".join(f"{sum(d.get(k) or 0 for d in days):,} {k}" for k in ("trades", "quotes", "book") if any(d.get(k) for d in days))
+    made = ", ".join(
+        f"{sum(d.get(k) or 0 for d in days):,} {k}" for k in ("trades", "quotes", "book", "marks") if any(d.get(k) for d in days)
+    )
     closed = f"{rows:,} rows = {clean:,} clean + {duplicate:,} duplicate + {quarantined:,} quarantined"
     return f"{counted(len(files), 'file')}, {closed}; {counted(len(days), 'clean day')}: {made}{book}"
 
@@ -59,8 +61,8 @@ def features(facts: Mapping[str, Any]) -> str:
 
 def train(facts: Mapping[str, Any]) -> str:
     model = (facts.get("scores") or {}).get("model") or {}
-    net = model.get("mean_net_bps")
-    scored = f"{counted(model.get('n_trades', 0), 'trade')}, {net:+.2f} bps each after cost: " if net is not None else "no trades: "
+    n, net = model.get("n_trades") or 0, model.get("mean_net_bps")
+    scored = f"{counted(n, 'trade')}, {net:+.2f} bps each after cost: " if n and net is not None else "no trades: "
     return f"model {facts['version_id']}, {counted(facts['epochs'], 'epoch')}; {scored}{facts['verdict']}"
 
 

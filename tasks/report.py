@@ -166,7 +166,10 @@ def commands(stages: Mapping[str, Stage], failure: str) -> Sequence[tuple[str, s
     question = f"SELECT * FROM clean_market__1s_bars WHERE symbol = '{symbol}'{day} ORDER BY ts_event LIMIT 20"
     found = [("What is in the lake, day by day:", "scalp coverage"), ("Ask it anything, in SQL:", f'scalp sql "{question}"')]
     if failure:
-        found.insert(0, ("After mending the cause, take up where this run ended:", "scalp run"))
+        found.insert(
+            0,
+            ("After mending the cause, give the same command again: what was finished is not done twice. Without arguments:", "scalp run"),
+        )
     found.append(("What the features are:", "scalp features --list"))
     if "deploy" in stages:
         found.append(("Go back to the version served before:", "scalp rollback"))

@@ -151,7 +151,7 @@ def verdict(facts: dict[str, Any]) -> str:
             f" Over {counted(n, 'trade')} of the test part it {'loses' if mean < 0 else 'makes'} {num(abs(mean), 2)} bps a trade after cost"
         )
         low, high = model.get("ci_low_bps"), model.get("ci_high_bps")
-        if low is not None and n > 1:
+        if low is not None and n >= 10:
             luck = "; zero is inside, so this may be chance" if low < 0 < (high or 0) else ""
             words += f" (95 % interval {signed(low)} to {signed(high)}{luck})"
         words += "."
@@ -169,7 +169,7 @@ def train(facts: dict[str, Any]) -> Summary:
         (
             name, share(s.get("accuracy")), num(s.get("n_trades")), signed(s.get("gross_bps"), 1), signed(s.get("net_bps"), 1),
             signed(s.get("mean_net_bps")) if s.get("n_trades") else "-",
-            f"{signed(s.get('ci_low_bps'))} to {signed(s.get('ci_high_bps'))}" if (s.get("n_trades") or 0) > 1 else "-",
+            f"{signed(s.get('ci_low_bps'))} to {signed(s.get('ci_high_bps'))}" if (s.get("n_trades") or 0) >= 10 else "-",
             f"{signed(s['lead_bps'], 1)} ({signed(s['lead_low_bps'], 1)} to {signed(s['lead_high_bps'], 1)})" if "lead_bps" in s else "-",
         )
         for name, s in everyone.items()

@@ -113,7 +113,8 @@ def test_a_deployment_stopped_halfway_changes_nothing_and_the_next_one_can_be_ro
     assert gone(copy)
     back = scalp(copy, "rollback")
     assert back.returncode == 0, back.stderr
-    assert "version 2 -> 1" in back.stdout
+    assert "shadow: version 2 (" in back.stdout
+    assert "-> version 1 (" in back.stdout
 
 
 def test_the_ui_wants_a_password_and_ends_on_ctrl_c(tmp_path: Path):
