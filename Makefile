@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCKED := $(VENV)/.locked
 TRITON := nvidia-pytriton==0.7.0
+PEERS := bench/.venv/.ready
+HFTBACKTEST := hftbacktest==2.4.4
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export PIP_NO_INPUT := 1
@@ -44,8 +46,16 @@ test: $(READY)  ## all tests but those that need a GPU or the internet
 test-fast: $(READY)  ## tests that start no server
 	@$(BIN)/python -m pytest -q -m "not gpu and not net and not server" $(ARGS)
 
-bench: $(READY)  ## measured speeds, on this machine
-	@$(BIN)/scalp bench $(ARGS)
+bench: $(READY) $(PEERS)  ## ours beside the peers, on this machine (about 20 minutes; ARGS="features fills" for some)
+	@$(BIN)/scalp bench --peers $(ARGS)
+
+$(PEERS): bench/requirements.txt
+	@test -x bench/.venv/bin/python || $(PY) -m venv bench/.venv
+	@echo "Installing the peers that bench/requirements.txt names (some minutes the first time) ..."
+	@bench/.venv/bin/python -m pip --disable-pip-version-check install -q -r bench/requirements.txt
+	@# It declares numpy<2.3, which vectorbt cannot have; its extension works with a newer one.
+	@bench/.venv/bin/python -m pip --disable-pip-version-check install -q --no-deps "$(HFTBACKTEST)"
+	@touch $@
 
 up: $(READY)  ## the local Prefect server with its UI, until Ctrl-C
 	@$(BIN)/scalp up $(ARGS)
@@ -56,5 +66,5 @@ lock: $(READY)  ## write requirements.lock from what is installed
 	@mv requirements.lock.new requirements.lock
 
 clean:  ## what was built and made, the data folder aside
-	@rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) bench/.venv .pytest_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
