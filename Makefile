@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export PIP_NO_INPUT := 1
 
-.PHONY: help run check test test-fast up bench clean lock setup
+.PHONY: help run check test test-fast up bench peers clean lock setup
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,8 @@ test-fast: $(READY)  ## tests that start no server
 
 bench: $(READY) $(PEERS)  ## ours beside the peers, on this machine (about 20 minutes; ARGS="features fills" for some)
 	@$(BIN)/scalp bench --peers $(ARGS)
+
+peers: $(PEERS)  ## the environment of the peers, without running anything
 
 $(PEERS): bench/requirements.txt
 	@test -x bench/.venv/bin/python || $(PY) -m venv bench/.venv

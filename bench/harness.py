@@ -1,4 +1,4 @@
-"""What a benchmark is: inputs made once, variants (ours, the peers, the machine's limits) that each run in a process of their own, and rows.
+"""What a benchmark is: inputs made once, variants (ours, the peers, the machine's limits) in processes of their own, and rows.
 
 A variant's `prepare(folder)` reads the inputs and returns one pass: a function without arguments, timed again and again. What a pass
 returns (a dict of arrays) is compared by the benchmark's `check` on small inputs before anything is timed on the large ones. Each
@@ -93,7 +93,7 @@ def same(what: str, ours: np.ndarray, peer: np.ndarray, *, within: float = 0.0, 
     if a.shape != b.shape:
         raise BenchError(f"{what}: {a.shape} against {b.shape}")
     with np.errstate(invalid="ignore"):
-        fine = np.isclose(a, b, rtol=within, atol=within, equal_nan=True) if within else (a == b) | ((a != a) & (b != b))
+        fine = np.isclose(a, b, rtol=within, atol=within, equal_nan=a.dtype.kind == "f")
     if not fine.all():
         at = int(np.flatnonzero(~fine.ravel())[0])
         raise BenchError(f"{what}: {int((~fine).sum())} of {fine.size} differ, first at {at}: {a.ravel()[at]!r} against {b.ravel()[at]!r}")

@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / ".venv" / "bin" / "python"
 THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+KEYS = (
+    "bench", "name", "unit", "ours", "spread", "p99_over_median", "peer", "peer_value", "peers", "ratio", "target", "limit", "limit_value",
+    "limit_share", "share_target", "at_most", "at_least", "met", "peak_mb", "grown_mb", "peer_peak_mb", "cpu_share", "first_s", "n",
+    "higher_is_better", "held",
+)  # fmt: skip
 Say = Callable[[str], None]
 
 
@@ -63,6 +68,16 @@ def worker(bench: Bench, variant: Variant, inputs: Path, *more: str) -> str:
     if done.returncode:
         raise BenchError(f"{bench.name}, {variant.name}, ended with {done.returncode}:\n{done.stderr.strip()[-2000:]}")
     return done.stdout.strip().rpartition("\n")[2]
+
+
+def plain(bench: str, name: str, unit: str, ours: float, **more: Any) -> dict[str, Any]:
+    """A row of something that is no race between variants; what is not said is None."""
+    row = dict.fromkeys(KEYS) | {"peers": {}, "bench": bench, "name": name, "unit": unit, "ours": ours, "higher_is_better": True} | more
+    bounds = [row["at_most"] is None or ours <= row["at_most"], row["at_least"] is None or ours >= row["at_least"]]
+    if row["ratio"] is not None and row["target"] is not None:
+        bounds.append(row["ratio"] >= row["target"])
+    asked = any(row[key] is not None for key in ("at_most", "at_least", "target"))
+    return row | {"met": all(bounds) if asked else None}
 
 
 def made(bench: Bench, row: Row, taken: Mapping[str, list[Taken]], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import importlib
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -53,7 +54,8 @@ def main() -> None:
     bench: Bench = importlib.import_module(f"bench.{asked.bench}").BENCH
     variant = bench.variant(asked.variant)
     if asked.result:
-        np.savez(asked.result, **dict(variant.prepare(asked.folder)() or {}))
+        arrays: dict[str, Any] = dict(variant.prepare(asked.folder)() or {})
+        np.savez(asked.result, **arrays)
         return
     print(json.dumps(measure(variant, asked.folder)._asdict()))
 

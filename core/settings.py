@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from core import form
 from core.mappings import MAPPINGS, Section, TableMapping
 
 PREFIX = "SCALP_"
@@ -132,7 +133,11 @@ class Deploy(Section):
     max_error: PositiveFloat = 1e-5
     backend: Literal["auto", "python", "onnxruntime"] = "auto"
     max_batch: PositiveInt = 64
-    queue_delay_us: int = Field(default=100, ge=0)
+    queue_delay_us: int = Field(default=100, ge=0)  # where it is not tuned
+    forms: tuple[form.Name, ...] = tuple(form.FORMS)  # of those that pass here, the fastest serves; onnxruntime-f32 where none does
+    max_flips: float = Field(default=0.01, ge=0, le=1)  # share of decisions that int8 or bf16 may change
+    max_loss_bps: float = Field(default=0.05, ge=0)  # what they may cost after cost, a trade of the float32 model
+    tune: bool = True  # measure how Triton should batch; some 20 s for a new shape of model, kept for the next
     max_latency_ms: PositiveFloat = 50.0  # p99 of a batch-1 request while proving; above: the old version stays
     keep_versions: PositiveInt = 3
 
@@ -153,6 +158,7 @@ class Prefect(Section):
 
 
 class Bench(Section):
+    peers: bool = False  # the nightly run measures beside the peers too (some 15 minutes); `scalp bench --peers` always does
     requests: PositiveInt = 300
     regression_pct: PositiveFloat = 25.0
     history: PositiveInt = 10

@@ -176,6 +176,17 @@ CLEAN = {
         {"ts_event": TS, "known_at": TS, "segment": pl.Int32},
         open_ended=True,
     ),
+    "feat_market__trade_inputs": Table(
+        "feat_market__trade_inputs",
+        "features of every trade, over the trades up to it and the top known when it was received; `segment` counts the feed's silences"
+        " of the day; null where a window is not full or no top is known",
+        {
+            "ts_event": TS, "known_at": TS, "segment": pl.Int32, "trade_id": pl.Int64, "price": pl.Int64, "size": pl.Int64, "side": pl.Int8,
+            **DECIMALS,
+        },
+        {"price": PRICE, "size": SIZE},
+        open_ended=True,
+    ),
     "feat_market__1s_labels": Table(
         "feat_market__1s_labels",
         "triple-barrier outcome of an order sent at `ts_entry`, net of fees; `known_at` is when the outcome was settled",
@@ -191,6 +202,9 @@ CLEAN = {
             "ts_event": TS, "run_id": pl.String, "name": pl.String, "unit": pl.String, "value": pl.Float64, "spread": pl.Float64,
             "median_before": pl.Float64, "higher_is_better": pl.Boolean, "regressed": pl.Boolean,
             "machine": pl.String, "versions": pl.String,
+            "peer": pl.String, "peer_value": pl.Float64, "ratio": pl.Float64, "target": pl.Float64, "limit": pl.String,
+            "limit_share": pl.Float64, "at_most": pl.Float64, "at_least": pl.Float64, "share_target": pl.Float64,
+            "peak_mb": pl.Float64, "peer_peak_mb": pl.Float64, "first_s": pl.Float64, "met": pl.Boolean,
         },
     ),
 }  # fmt: skip

@@ -15,7 +15,7 @@ err = Console(stderr=True, highlight=False)
 
 
 class Lines(logging.Handler):
-    """Prints the project's own log records above the spinner; a record with `stage` set changes the spinner's text."""
+    """Prints the project's own log records above the spinner; `stage` on a record changes the spinner's text, `now` does only that."""
 
     def __init__(self, console: Console, status: Status | None) -> None:
         super().__init__(logging.INFO)
@@ -23,6 +23,10 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = escape(self.format(record))
+        if now := getattr(record, "now", None):
+            if self.status:
+                self.status.update(escape(now))
+            return
         stage = getattr(record, "stage", None)
         if stage is not None:
             self.console.print(f"[bold]{text}[/bold]", soft_wrap=True)

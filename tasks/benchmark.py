@@ -1,6 +1,7 @@
 """Measure what this machine does now, keep it in `out_bench__runs`, and say what has become worse.
 
-Facts of the stage: rows [{name, unit, value, spread, median_before, regressed, higher_is_better}] · machine versions run_id.
+Facts of the stage: rows [{name, unit, value, spread, median_before, regressed, higher_is_better, and `measuring.BESIDE`}] · failed
+{benchmark: reason} · machine versions run_id.
 """
 
 import contextlib
@@ -25,10 +26,11 @@ from core.triton_wheel import unavailable
 from kernels import regressions
 from tasks import measuring, memory
 from tasks.deployment import server_options
+from tasks.peers import Compared
 
 TABLE, VENUE, SYMBOL = "out_bench__runs", "bench", "machine"
 FORM = 1
-SHOWN = ("name", "unit", "value", "spread", "median_before", "regressed", "higher_is_better")
+SHOWN = ("name", "unit", "value", "spread", "median_before", "regressed", "higher_is_better", *measuring.BESIDE)
 
 
 @task(task_run_name="benchmark of {run_id}", cache_policy=NO_CACHE)
@@ -42,8 +44,9 @@ def measure(
     triton: settings.Triton,
     deploy: settings.Deploy,
     also: Sequence[measuring.Measured] = (),
+    peers: Compared | None = None,
 ) -> Stage:
-    """Measure, compare with the last runs, and append the rows to today's part; `also` was measured before.
+    """Measure, compare with the last runs, and append the rows to today's part; `also` and `peers` were measured before.
 
     At the end of a chain of stages that changed nothing there is nothing to measure; the trained stage alone (as `scalp bench`
     passes it) is always measured. Without Triton the in-process figures stand alone, with a warning.
@@ -52,7 +55,7 @@ def measure(
         return Stage(name="benchmark", changed=False, facts=last_facts(store))
     begun = time.monotonic()
     warnings: list[str] = []
-    found = [*also, *measuring.of_stages(stages, memory.peak())]
+    found = [*also, *measuring.of_stages(stages, memory.peak()), *(() if peers is None else peers.measured)]
     trained = next((s.facts for s in stages if s.name == "train"), None)
     record = read_record(record_path(data_dir))
     if trained:
@@ -60,7 +63,9 @@ def measure(
         found += inference(data_dir, Path(trained["folder"]), record, bench, triton, deploy, warnings)
     rows = judged(store, found, bench)
     written = append(store, rows, run_id=run_id)
-    facts: dict[str, Any] = {"rows": rows, "machine": machine.machine(), "versions": machine.versions(), "run_id": run_id}
+    failed = {} if peers is None else peers.failed
+    warnings += [f"{name} was not measured beside peers: {reason}" for name, reason in failed.items()]
+    facts: dict[str, Any] = {"rows": rows, "failed": failed, "machine": machine.machine(), "versions": machine.versions(), "run_id": run_id}
     seconds = time.monotonic() - begun
     return Stage(name="benchmark", changed=True, seconds=seconds, parts=[written], warnings=warnings, facts=facts | {"seconds": seconds})
 
@@ -102,8 +107,8 @@ def judged(store: Store, found: Sequence[measuring.Measured], bench: settings.Be
     for m in found:
         last = before.get((m.name, m.unit), [])[-bench.history :]
         told = regressions.judge(m.value, last, higher_is_better=m.higher_is_better, margin_pct=bench.regression_pct)
-        rows.append(m._asdict() | told._asdict())
-    return [{key: row[key] for key in SHOWN} for row in rows]
+        rows.append(m._asdict() | dict(m.beside or {}) | told._asdict())
+    return [{key: row.get(key) for key in SHOWN} for row in rows]
 
 
 def history(store: Store) -> dict[tuple[str, str], list[float]]:
@@ -111,11 +116,18 @@ def history(store: Store) -> dict[tuple[str, str], list[float]]:
     parts = store.parts(TABLE, VENUE, SYMBOL)
     if not parts:
         return {}
-    of = store.scan(parts).filter(pl.col("machine") == machine.machine()).sort("ts_event").select("name", "unit", "value").collect()
+    of = kept(store, parts).filter(pl.col("machine") == machine.machine()).sort("ts_event").select("name", "unit", "value")
     found: dict[tuple[str, str], list[float]] = {}
     for name, unit, value in of.iter_rows():
         found.setdefault((name, unit), []).append(value)
     return found
+
+
+def kept(store: Store, parts: Sequence[Part]) -> pl.DataFrame:
+    """Rows of earlier runs; those kept before peers were measured have nulls in their columns."""
+    schema = dict(table(TABLE).columns)
+    empty = pl.DataFrame(schema=schema)
+    return pl.concat([empty, *(store.scan(part).collect() for part in parts)], how="diagonal").select(list(schema))
 
 
 def append(store: Store, rows: Sequence[dict[str, Any]], *, run_id: str) -> Part:
@@ -126,7 +138,7 @@ def append(store: Store, rows: Sequence[dict[str, Any]], *, run_id: str) -> Part
     schema = dict(table(TABLE).columns)
     frame = pl.DataFrame(made, schema=schema)
     if store.exists(part):
-        frame = pl.concat([store.scan(part).filter(pl.col("run_id") != run_id).collect().select(list(schema)), frame])
+        frame = pl.concat([kept(store, [part]).filter(pl.col("run_id") != run_id), frame])
     return store.write(part, frame.sort("ts_event", maintain_order=True), inputs={}, params={"form": FORM})
 
 
@@ -135,7 +147,7 @@ def last_facts(store: Store) -> dict[str, Any]:
     parts = store.parts(TABLE, VENUE, SYMBOL)
     if not parts:
         return {"rows": [], "machine": machine.machine(), "versions": machine.versions()}
-    frame = store.scan(parts[-1]).collect()
+    frame = kept(store, parts[-1:])
     last = frame.filter(pl.col("run_id") == frame["run_id"][-1])
     return {
         "rows": last.select(SHOWN).to_dicts(),

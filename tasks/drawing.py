@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from core import machine
 from core.runs import Stage
 from core.store import Part, Store, StoreError
 from kernels.features import SPECS
@@ -121,7 +122,9 @@ def history(stage: Stage, store: Store) -> list[Plot]:
     parts = store.parts(BENCH)[-60:]
     if not parts:
         return []
-    rows = store.scan(parts).select("ts_event", "name", "unit", "value", "regressed").sort("ts_event").collect()
+    columns = ("ts_event", "name", "unit", "value", "regressed")
+    here = pl.col("machine") == machine.machine()
+    rows = pl.concat([store.scan(part).filter(here).select(columns).collect() for part in parts]).sort("ts_event")
     runs: dict[str, list[tuple[float, bool]]] = {}
     units: dict[str, str] = {}
     for _, name, unit, value, regressed in rows.iter_rows():

@@ -15,6 +15,21 @@ from tasks.proving import Ask, latencies_ms
 
 LIVE = 1  # priority
 STEPS, WARM_STEPS = 20, 2
+BESIDE = (
+    "peer",
+    "peer_value",
+    "ratio",
+    "target",
+    "limit",
+    "limit_share",
+    "at_most",
+    "at_least",
+    "share_target",
+    "peak_mb",
+    "peer_peak_mb",
+    "first_s",
+    "met",
+)
 PROTOCOLS: tuple[tuple[Literal["grpc", "http"], str], ...] = (("grpc", "gRPC"), ("http", "HTTP"))
 
 
@@ -24,6 +39,7 @@ class Measured(NamedTuple):
     value: float
     spread: float | None  # of the value, where it was measured more than once
     higher_is_better: bool
+    beside: Mapping[str, Any] | None = None  # what `BESIDE` names: the best peer on the same input, the ratio asked for ...
 
 
 def of_stages(stages: Sequence[Stage], peak_bytes: int) -> list[Measured]:

@@ -26,7 +26,7 @@ from tasks.measuring import Measured
 from tasks.recordings import read_recording
 
 PASSES = 3
-N_TRADES, N_TOPS, N_BOOKS, LEVELS = 3_000_000, 300_000, 100_000, 20
+N_TRADES, LEVELS = 3_000_000, 20
 SYMBOL, DELAY = "BENCHUSDT", 5_000_000  # ns
 
 
@@ -62,8 +62,9 @@ def built(store: Store, day: date, config: settings.Settings) -> float:
     return N_TRADES / (time.perf_counter() - began)
 
 
-def busy_day(store: Store, day: date) -> None:
-    """Clean tables of a day with `N_TRADES` trades, evenly spread, around a random walk."""
+def busy_day(store: Store, day: date, symbol: str = SYMBOL, n_trades: int = N_TRADES) -> None:
+    """Clean tables of a day with `n_trades` trades, evenly spread, around a random walk; a tenth of that in tops, a thirtieth in books."""
+    n_tops, n_books = n_trades // 10, n_trades // 30
     rng = np.random.default_rng(7)
     start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * NS
 
@@ -81,21 +82,21 @@ def busy_day(store: Store, day: date) -> None:
         series = {c: filled.get(c) for c in table(name).columns}
         made = {c: pl.Series(v) if isinstance(v, np.ndarray) else pl.repeat(v, n, eager=True) for c, v in series.items()}
         frame = pl.DataFrame({c: made[c].cast(t) for c, t in table(name).columns.items()})
-        store.write(Part(name, GENERATED, SYMBOL, day), frame, inputs={}, params={})
+        store.write(Part(name, GENERATED, symbol, day), frame, inputs={}, params={})
 
-    side = rng.choice(np.array([-1, 1], dtype=np.int8), N_TRADES)
-    ids = np.arange(N_TRADES)
-    write("clean_market__trades", N_TRADES, trade_id=ids, price=walk(N_TRADES), size=sizes(N_TRADES), side=side, side_inferred=False)
-    bid = walk(N_TOPS)
-    top = {"update_id": ids[:N_TOPS], "bid": bid, "ask": bid + 1, "bid_size": sizes(N_TOPS), "ask_size": sizes(N_TOPS)}
-    write("clean_market__top", N_TOPS, from_book=False, **top)
-    write("clean_market__quotes", N_TOPS, **top)
-    mid, away = walk(N_BOOKS)[:, None], np.arange(LEVELS)
+    side = rng.choice(np.array([-1, 1], dtype=np.int8), n_trades)
+    ids = np.arange(n_trades)
+    write("clean_market__trades", n_trades, trade_id=ids, price=walk(n_trades), size=sizes(n_trades), side=side, side_inferred=False)
+    bid = walk(n_tops)
+    top = {"update_id": ids[:n_tops], "bid": bid, "ask": bid + 1, "bid_size": sizes(n_tops), "ask_size": sizes(n_tops)}
+    write("clean_market__top", n_tops, from_book=False, **top)
+    write("clean_market__quotes", n_tops, **top)
+    mid, away = walk(n_books)[:, None], np.arange(LEVELS)
     levels = {"bid_prices": mid - away, "ask_prices": mid + 1 + away}
-    levels |= {"bid_sizes": sizes(N_BOOKS, LEVELS), "ask_sizes": sizes(N_BOOKS, LEVELS)}
-    write("clean_market__book", N_BOOKS, update_id=ids[:N_BOOKS], is_snapshot=False, known=True, **levels)
+    levels |= {"bid_sizes": sizes(n_books, LEVELS), "ask_sizes": sizes(n_books, LEVELS)}
+    write("clean_market__book", n_books, update_id=ids[:n_books], is_snapshot=False, known=True, **levels)
     write("clean_market__marks", 0)
-    about = {"venue": GENERATED, "symbol": SYMBOL, "day": day, "base": "BENCH", "quote": "USDT", "settlement": "USDT"}
+    about = {"venue": GENERATED, "symbol": symbol, "day": day, "base": "BENCH", "quote": "USDT", "settlement": "USDT"}
     costs = {"maker_bps": 0.0, "taker_bps": 0.5, "fee_tier": "default", "tick_size": 0.1, "lot_size": 0.001, "contract_multiplier": 1.0}
     write("clean_market__instruments", 1, inverse=False, **about, **costs)
 
