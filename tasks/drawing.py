@@ -12,7 +12,7 @@ from core import machine
 from core.runs import Stage
 from core.store import Part, Store, StoreError
 from kernels.features import SPECS
-from tasks import plots, plots_market
+from tasks import plots, plots_bench, plots_market
 from tasks.plots_market import BARS, INPUTS, TRADES
 
 if TYPE_CHECKING:
@@ -113,8 +113,13 @@ def equity(stage: Stage, store: Store) -> list[Plot]:
 
 
 def latency(stage: Stage, store: Store) -> list[Plot]:
-    figure = plots.latency(stage.facts.get("rows") or [])
+    figure = plots_bench.latency(stage.facts.get("rows") or [])
     return [Plot("latency", figure)] if figure else []
+
+
+def ahead(stage: Stage, store: Store) -> list[Plot]:
+    figure = plots_bench.ahead(stage.facts.get("rows") or [])
+    return [Plot("ahead", figure)] if figure else []
 
 
 def history(stage: Stage, store: Store) -> list[Plot]:
@@ -125,12 +130,10 @@ def history(stage: Stage, store: Store) -> list[Plot]:
     columns = ("ts_event", "name", "unit", "value", "regressed")
     here = pl.col("machine") == machine.machine()
     rows = pl.concat([store.scan(part).filter(here).select(columns).collect() for part in parts]).sort("ts_event")
-    runs: dict[str, list[tuple[float, bool]]] = {}
-    units: dict[str, str] = {}
+    runs: dict[tuple[str, str], list[tuple[float, bool]]] = {}
     for _, name, unit, value, regressed in rows.iter_rows():
-        runs.setdefault(name, []).append((value, bool(regressed)))
-        units[name] = unit
-    figure = plots.history({name: values[-40:] for name, values in runs.items()}, units)
+        runs.setdefault((name, unit), []).append((value, bool(regressed)))
+    figure = plots_bench.history({name: values[-40:] for name, values in runs.items()})
     return [Plot("history", figure, "Each measurement over the last runs, oldest first; a large point is a regression.")] if figure else []
 
 
@@ -139,5 +142,5 @@ DRAWERS: dict[str, tuple[Drawer, ...]] = {
     "features": (distributions,),
     "train": (curves, equity, calibration),
     "deploy": (),
-    "benchmark": (latency, history),
+    "benchmark": (ahead, latency, history),
 }

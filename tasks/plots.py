@@ -161,54 +161,6 @@ def equity(found: Mapping[str, Sequence[Any]]) -> "Figure":
     return made
 
 
-def latency(rows: Sequence[Mapping[str, Any]]) -> "Figure | None":
-    """Latencies of a benchmark (unit ms or us) on a logarithmic axis, or None where none was measured."""
-    scale = {"ms": 1.0, "us": 1e-3, "µs": 1e-3}
-    found = [
-        (r["name"], r["value"] * scale[r["unit"]], bool(r.get("regressed"))) for r in rows if r.get("unit") in scale and r.get("value")
-    ]
-    if not found:
-        return None
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    made, ax = figure(height=0.9 + 0.27 * len(found))
-    for i, (_, value, worse) in enumerate(reversed(found)):
-        ax.plot([value], [i], marker="o", markersize=6, color=RED if worse else BLUE)
-        ax.annotate(f"{value:.3g}", (value, i), textcoords="offset points", xytext=(8, 0), va="center", fontsize=8)
-    ax.set_yticks(range(len(found)), [name for name, *_ in reversed(found)])
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlim(min(v for _, v, _ in found) / 1.6, max(v for _, v, _ in found) * 2.2)
-    ax.set_ylim(-0.6, len(found) - 0.4)
-    ax.set_title("Latency")
-    ax.set_xlabel("ms (logarithmic)")
-    ax.grid(axis="y", visible=False)
-    return made
-
-
-def history(runs: Mapping[str, Sequence[tuple[float, bool]]], units: Mapping[str, str]) -> "Figure | None":
-    """Small multiples: each measurement over the runs, oldest first; a red point is a regression. None with under two runs."""
-    shown = {name: values for name, values in runs.items() if len(values) > 1}
-    if not shown:
-        return None
-    columns = 4
-    rows = -(-len(shown) // columns)
-    made, axes = figure(rows, columns, height=1.5 * rows, squeeze=False)
-    for ax, (name, values) in zip(axes.flat, shown.items(), strict=False):
-        ax.plot(range(len(values)), [v for v, _ in values], color=BLUE, marker="o", markersize=2.5)
-        worse = [(i, v) for i, (v, bad) in enumerate(values) if bad]
-        ax.plot([i for i, _ in worse], [v for _, v in worse], color=RED, marker="o", markersize=5, linestyle="")
-        ax.set_title(name, fontsize=8)
-        ax.set_ylabel(units.get(name, ""), fontsize=7)
-        ax.set_ylim(bottom=0)
-        ax.set_xticks([])
-    for ax in axes.flat[len(shown) :]:
-        ax.set_axis_off()
-    return made
-
-
 def clock(ax: "Axes") -> None:
     """UTC time on the horizontal axis, as short as it can be."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

@@ -1,13 +1,13 @@
 """What each stage has to say, in words and in tables: the report and the pages of the orchestrator show the same."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from core.market import GENERATED
 from core.runs import Stage
 from tasks import plots
-from tasks.wording import STATISTICS, Grid, change, counted, err, flat, num, quantity, sentence, share, signed
+from tasks.summary_bench import benchmark
+from tasks.wording import STATISTICS, Grid, Summary, counted, err, flat, num, sentence, share, signed
 
 UNCHANGED = "Nothing new: everything was up to date."
 VERDICTS = {
@@ -16,16 +16,6 @@ VERDICTS = {
     "beats the baselines after cost": "The model beats every baseline after cost.",
     "not better than the baselines": "The model is not better than the baselines after cost, as far as can be shown.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A stage in one sentence, its key figures (name, value) and its tables."""
-
-    headline: str
-    figures: list[tuple[str, str]] = field(default_factory=list)
-    grids: list[Grid] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 def summary(stage: Stage) -> Summary:
@@ -225,34 +215,6 @@ def deploy(facts: dict[str, Any]) -> Summary:
         note = "What Triton itself counted while the version was proven, its warm-up left out; times are means."
         grids.append(Grid("Triton's own statistics", ("what", "value"), flat(told), frozenset({1}), note=note))
     return Summary(headline, figures, grids)
-
-
-def benchmark(facts: dict[str, Any]) -> Summary:
-    rows = facts.get("rows") or []
-    slow = [r["name"] for r in rows if r.get("regressed")]
-    alone = bool(rows) and all(r.get("median_before") is None for r in rows)
-    worse = f"worse than the last runs: {', '.join(slow)}." if slow else "none worse than the last runs."
-    worse = "the first on this machine, so there is nothing to compare with." if alone else worse
-    headline = f"{len(rows)} measurements; {worse}"
-    grid = Grid(
-        "Measured", ("what", "value", "spread", "unit", "median before", "change", "better is"),
-        [
-            (
-                r["name"], quantity(r.get("value")), quantity(r.get("spread")), r.get("unit") or "", quantity(r.get("median_before")),
-                change(r.get("value"), r.get("median_before")), "higher" if r.get("higher_is_better") else "lower",
-            )
-            for r in rows
-        ],
-        frozenset({1, 2, 4, 5}), frozenset(i for i, r in enumerate(rows) if r.get("regressed")),
-        "median before: of the last runs on this machine; spread: between five stretches of one measuring. A regression is off the median "
-        "by more than the margin of the settings and more than three spreads of those runs, of which there must be three.",
-    )  # fmt: skip
-    return Summary(
-        headline,
-        [("measurements", str(len(rows))), ("measured as worse", str(len(slow)))],
-        [grid],
-        [f"{name} has become worse" for name in slow],
-    )
 
 
 MAKERS: dict[str, Callable[[dict[str, Any]], Summary]] = {

@@ -1,6 +1,6 @@
 """How numbers and tables are worded, the same wherever a run is shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
@@ -27,6 +27,16 @@ class Grid:
     numeric: frozenset[int] = frozenset()
     marks: frozenset[int] = frozenset()
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A stage in one sentence, its key figures (name, value) and its tables."""
+
+    headline: str
+    figures: list[tuple[str, str]] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def none(value: Any) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from core import runs
 from core.runs import Stage
 from core.store import Part, Store
-from tasks import drawing, plots
+from tasks import drawing, plots, plots_bench
 from tasks.plots_market import distributions, feature_rows, prices
 from tasks.report import report, write_report
 from tasks.summary import summary, verdict
@@ -159,6 +159,19 @@ def test_the_share_of_nulls_is_over_all_rows_and_a_column_without_values_is_draw
 
 
 def test_history_is_drawn_from_the_second_run_on(stages: dict[str, Stage]):
-    assert plots.history({"a": [(1.0, False)]}, {}) is None
-    assert "red" not in plots.svg(plots.history({"a": [(1.0, False), (2.0, True)]}, {"a": "ms"}), "h")  # type: ignore[arg-type]
+    assert plots_bench.history({("a", "ms"): [(1.0, False)]}) is None
+    assert "red" not in plots.svg(plots_bench.history({("a", "ms"): [(1.0, False), (2.0, True)]}), "h")  # type: ignore[arg-type]
     assert set(drawing.DRAWERS) == set(runs.STAGES)
+
+
+def test_a_benchmark_says_how_far_ahead_of_the_peers_and_which_targets_are_missed():
+    beside = {"peer": "polars", "peer_value": 4.0, "target": 2.0, "limit_share": 0.4, "peak_mb": 100.0, "first_s": 1.5}
+    row = {"unit": "rows/s", "spread": 0.1, "median_before": None, "regressed": False, "higher_is_better": True, **beside}
+    rows = [
+        row | {"name": "fast", "value": 12.0, "ratio": 3.0, "met": True},
+        row | {"name": "slow", "value": 4.0, "ratio": 1.0, "met": False},
+    ]
+    told = summary(Stage(name="benchmark", changed=True, facts={"rows": rows}))
+    assert ("targets met", "1 of 2") in told.figures
+    assert told.grids[0].rows[0][:6] == ("fast", "12", "4", "polars", "rows/s", "3x") and told.grids[0].marks == frozenset({1})
+    assert plots_bench.ahead(rows) is not None and plots_bench.ahead([]) is None
