@@ -39,25 +39,32 @@ def job(folder: Path) -> Any:
     import polars as pl
 
     from kernels import trade_features
+    from kernels.archive_rows import INTS
     from kernels.book_features import Tops
-    from tasks.archives import read_columns
+    from tasks.archive_batches import Tally, batches, looked
 
     ask = network(folder)
     none = np.empty(0, np.int64)
 
     def once() -> dict[str, np.ndarray]:
-        found = read_columns(folder / ZIP)
-        n = len(found.price)
-        trades = trade_features.Trades(found.ts_event, found.ts_event, found.price, found.size, found.side, np.zeros(n, np.int32))
-        tops = Tops(none, none, none, none, none)
-        decimals = {"price_decimals": found.price_decimals, "size_decimals": found.size_decimals}
-        raw = trade_features.build(trades, tops, **decimals, max_age=MAX_AGE, names=RAW)
+        _, places = looked(folder / ZIP, whole=False)
+        kept = [
+            (batch.rows.ints[:, : batch.n].copy(), batch.rows.side[: batch.n].copy())
+            for batch in batches(folder / ZIP, places, Tally(), settled=True)
+        ]
+        columns = dict(zip(INTS, np.concatenate([ints for ints, _ in kept], axis=1), strict=True))
+        ts, price, n = columns["ts_event"], columns["price"], len(columns["price"])
+        side = np.concatenate([side for _, side in kept])
+        trades = trade_features.Trades(ts, ts, price, columns["size"], side, np.zeros(n, np.int32))
+        raw = trade_features.build(
+            trades, Tops(none, none, none, none, none), price_decimals=places[0], size_decimals=places[1], max_age=MAX_AGE, names=RAW
+        )
         made = np.empty((n, len(NAMES)), np.float32)
-        scaled(raw, found.price / 10.0**found.price_decimals, made)
+        scaled(raw, price / 10.0 ** places[0], made)
         at = asked(n)
         windows = np.lib.stride_tricks.sliding_window_view(made, WINDOW, axis=0)[at - WINDOW + 1].transpose(0, 2, 1)
         direction = np.concatenate([ask(np.ascontiguousarray(windows[i : i + 64])).direction for i in range(0, len(at), 64)])
-        told = pl.DataFrame({"ts": found.ts_event[at]}).with_columns(pl.DataFrame(direction, schema=["down", "flat", "up"]))
+        told = pl.DataFrame({"ts": ts[at]}).with_columns(pl.DataFrame(direction, schema=["down", "flat", "up"]))
         told.write_parquet(folder / "ours.parquet", compression="zstd")
         return {"direction": direction}
 

@@ -111,7 +111,7 @@ def made(bench: Bench, row: Row, taken: Mapping[str, list[Taken]], facts: Mappin
         "name": row.name,
         "unit": row.unit,
         "ours": ours,
-        "spread": float((high - low) / middle),
+        "spread": None if row.unit == "MB" else float((high - low) / middle),
         "p99_over_median": float(p99 / middle),
         "peer": best,
         "peer_value": None if best is None else peers[best],
