@@ -4,6 +4,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 OUTPUTS = {"direction": 3, "confidence": 1, "volatility": 1}  # name -> columns
 INPUT = "features"
 LIVE, BATCH = 1, 2  # priority levels: what is live is served before what is not
@@ -11,6 +13,18 @@ LIVE, BATCH = 1, 2  # priority levels: what is live is served before what is not
 # as the only instance falls idle can be lost: the request then waits for the batcher's next look, 500 ms later. One instance
 # lost 1 to 10 % of requests so (1 to 5 clients at once); two lost one in some ten thousand, on an overloaded machine.
 INSTANCES = 2
+
+
+class Batching(msgspec.Struct, frozen=True, kw_only=True):
+    """How Triton puts requests together, and how many batches it computes at a time."""
+
+    queue_delay_us: int = 100  # how long a request may wait for others to fill a preferred batch
+    preferred: tuple[int, ...] = (8, 32, 64)  # empty: whatever waits is taken at once
+    instances: int = INSTANCES
+
+    def __str__(self) -> str:
+        sizes = " or ".join(map(str, self.preferred)) or "any"
+        return f"{self.instances} instance{'s' * (self.instances != 1)}, {sizes} preferred, {self.queue_delay_us} us to wait"
 
 
 class Shape(NamedTuple):
@@ -25,7 +39,7 @@ def config(
     versions: Mapping[int, Mapping[str, str]],
     *,
     max_batch: int,
-    queue_delay_us: int,
+    batching: Batching,
 ) -> str:
     """The text of the file. `versions` maps each number to serve to what is to be known of it (`<n>.<key>` in `parameters`).
 
@@ -35,7 +49,8 @@ def config(
     dims = "-1, -1" if open_ended else ", ".join(map(str, next(iter(shapes))))
     which = 'platform: "onnxruntime_onnx"' if backend == "onnxruntime" else 'backend: "python"'
     outputs = ",\n".join(f"  {{ name: {json.dumps(n)} data_type: TYPE_FP32 dims: [ {d} ] }}" for n, d in OUTPUTS.items())
-    preferred = ", ".join(str(n) for n in sorted({min(8, max_batch), min(32, max_batch), max_batch}))
+    sizes = ", ".join(str(n) for n in sorted({min(n, max_batch) for n in batching.preferred}))
+    preferred = f"  preferred_batch_size: [ {sizes} ]\n" if sizes else ""
     blocks = [
         f"name: {json.dumps(model_name)}",
         which,
@@ -43,10 +58,10 @@ def config(
         f"version_policy: {{ specific: {{ versions: [ {', '.join(map(str, sorted(versions)))} ] }} }}",
         f'input [\n  {{ name: "{INPUT}" data_type: TYPE_FP32 dims: [ {dims} ] }}\n]',
         f"output [\n{outputs}\n]",
-        f"instance_group [ {{ kind: KIND_CPU count: {INSTANCES} }} ]",
+        f"instance_group [ {{ kind: KIND_CPU count: {batching.instances} }} ]",
         "dynamic_batching {\n"
-        f"  preferred_batch_size: [ {preferred} ]\n"
-        f"  max_queue_delay_microseconds: {queue_delay_us}\n"
+        f"{preferred}"
+        f"  max_queue_delay_microseconds: {batching.queue_delay_us}\n"
         f"  priority_levels: {BATCH}\n"
         f"  default_priority_level: {BATCH}\n"
         "}",

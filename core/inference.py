@@ -1,10 +1,13 @@
 """Asking a served model: one client, kept open, one input object used again; float32 windows in, answers out."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core import form
 from core.configuration import BATCH, INPUT, LIVE, OUTPUTS
 from core.triton import TritonError, reason
 
@@ -24,6 +27,15 @@ class Answers(NamedTuple):
         if any(a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()) for a, b in pairs):
             return float("inf")
         return max((float(np.abs(a.astype(np.float64) - b).max(initial=0.0)) for a, b in pairs), default=0.0)
+
+
+def in_process(folder: Path, name: str | None = None) -> Callable[[Floats], Answers]:
+    """A served version's folder run in this process, in the form it was deployed in, or in another by name.
+
+    Not for several threads at once. Raises `FormError` where the form cannot be run here.
+    """
+    ask = form.load(folder, name or form.named(folder))
+    return lambda features: Answers(*ask(features))
 
 
 class Predictor:

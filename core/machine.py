@@ -7,7 +7,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-STACK = ("numpy", "numba", "polars", "pyarrow", "duckdb", "msgspec", "torch", "onnxruntime", "prefect", "nvidia-pytriton")
+STACK = ("numpy", "numba", "polars", "pyarrow", "duckdb", "msgspec", "torch", "jax")
+STACK += ("onnxruntime", "openvino", "prefect", "nvidia-pytriton")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from core.configuration import Batching
+from core.form import DEFAULT
+
 MAX_EVENTS = 200
 
 
@@ -24,6 +27,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     window: int
     n_features: int
     generated: bool = False
+    form: str = DEFAULT  # what runs it; see core.form
+    form_sha256: str = ""  # of the form's own file, where it has one beside model.onnx
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +49,7 @@ class Serving(msgspec.Struct, kw_only=True):
     states: list[dict[str, int]] = []
     rolled_back: list[str] = []  # version ids that somebody turned back from
     events: list[Event] = []
+    batching: Batching | None = None  # as tuned on this machine; None: as the settings say
 
     @property
     def aliases(self) -> dict[str, int]:

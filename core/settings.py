@@ -41,7 +41,7 @@ class Quality(Section):
 
 
 class Ingest(Section):
-    source: Literal["generated", "recordings", "tables"] = "generated"
+    source: Literal["generated", "recordings", "archives", "tables"] = "generated"
     mapping: str = "standx"
     workers: PositiveInt = 2
     keep_levels: PositiveInt = 20

@@ -9,11 +9,12 @@ from pathlib import Path
 from prefect import flow
 
 from core import machine, runs, settings
+from core.benches import missing
 from core.store import Store
 from tasks.benchmark import measure
 from tasks.paces import paces
 from tasks.pages import publish
-from tasks.peers import beside_peers, missing
+from tasks.peers import beside_peers
 
 
 @flow(flow_run_name="benchmark of {run_folder.name}", validate_parameters=False)

@@ -1,13 +1,15 @@
-"""Features: clean days become one-second bars, model inputs and labels.
+"""Features: clean days become one-second bars, model inputs and labels, or the features of their trades.
 
 clean_market__* -> clean_market__1s_bars -> feat_market__1s_inputs, feat_market__1s_labels
+clean_market__* -> feat_market__trade_inputs
 """
 
+import os
 import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -16,11 +18,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from core import machine, runs, settings
 from core.parts import told
 from core.store import Part, Store
-from tasks.feature_days import clean_parts, days_of, stage, with_neighbours
+from tasks.feature_days import Days, clean_parts, days_of, stage, with_neighbours
 from tasks.features import build_bars, build_inputs, build_labels, check_features
 from tasks.pages import publish
+from tasks.trade_features import INPUTS, beside, build_trade_inputs, trade_stage
 
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=2)  # symbols side by side; Polars has threads of its own
+WORKERS = 2  # symbols side by side; Polars has threads of its own
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=WORKERS)
+Grain = Literal["second", "trade", "both"]
 
 
 def run_name() -> str:
@@ -35,15 +40,30 @@ async def features(
     symbols: Sequence[str] = (),
     start: date | None = None,
     end: date | None = None,
+    grain: Grain = "second",
 ) -> runs.Stage:
     """Build the days of `parts`; without parts, the clean days there are of this venue and these symbols, from `start` to `end`.
 
-    Symbols are built side by side, the days of each in order. The result is kept in `run_folder`.
+    A row is a `grain`: a second, a trade, or there are both tables. The result is kept in `run_folder`.
     """
-    began, config = time.monotonic(), settings.load()
+    config = settings.load()
     store = Store(config.lake, code=machine.code_version())
     days = days_of(parts if parts is not None else clean_parts(store, venue=venue, symbols=symbols, start=start, end=end))
-    rules, quality = config.labels, config.quality
+    if grain == "trade":
+        made = of_trades(store, days, config)
+        runs.save(run_folder, made)
+        return made
+    made = of_seconds(store, days, config)
+    if grain == "both":
+        made = beside(made, of_trades(store, days, config))
+    runs.save(run_folder, made)
+    await publish(made, store)
+    return made
+
+
+def of_seconds(store: Store, days: Days, config: settings.Settings) -> runs.Stage:
+    """Bars, inputs and labels of a second; symbols side by side, the days of each in order."""
+    began, rules, quality = time.monotonic(), config.labels, config.quality
     runs_of_days: list[tuple[Any, ...]] = []
     for (at, symbol), of in with_neighbours(store, days).items():
         before: list[Any] = []
@@ -56,7 +76,13 @@ async def features(
             before = [checked]
             runs_of_days.append((bars, inputs, outcome, checked))
     facts = [[run.result() for run in of_day][-1] for of_day in runs_of_days]  # the first that failed tells what went wrong
-    made = stage(days, facts, seconds=time.monotonic() - began)
-    runs.save(run_folder, made)
-    await publish(made, store)
-    return made
+    return stage(days, facts, seconds=time.monotonic() - began)
+
+
+def of_trades(store: Store, days: Days, config: settings.Settings) -> runs.Stage:
+    """Features of every trade; symbols and days side by side, and the cores that leaves share each of them."""
+    began = time.monotonic()
+    all_days = [(at, symbol, day) for (at, symbol), of in with_neighbours(store, days, INPUTS).items() for day in of]
+    threads = max((os.cpu_count() or 1) // min(WORKERS, max(len(all_days), 1)), 1)
+    built = [build_trade_inputs.submit(store, *of_day, quality=config.quality, threads=threads) for of_day in all_days]
+    return trade_stage([run.result() for run in built], days, seconds=time.monotonic() - began)

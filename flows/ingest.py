@@ -18,6 +18,7 @@ from core.market import GENERATED
 from core.settings import Settings
 from core.store import Store
 from tasks.accounts import close_accounts
+from tasks.archives import archives_in, read_archive
 from tasks.clean import clean_day
 from tasks.generated import write_market
 from tasks.ingest import after, beside, instruments_of, refuse_errors, summed, touched
@@ -29,10 +30,11 @@ InThread = Callable[..., Awaitable[Any]]
 
 
 @flow(flow_run_name="ingest {source}", validate_parameters=False)
-async def ingest(source: str, folder: Path | None = None, mapping: str = "", run_folder: Path | None = None) -> runs.Stage:
+async def ingest(source: str, folder: Path | None = None, mapping: str = "", run_folder: Path | None = None, venue: str = "") -> runs.Stage:
     """Read the files that are new or changed, and build the days they touch; the result is kept in `run_folder`.
 
-    `source` is `generated`, `recordings` or `tables`; `folder` is where the latter two lie, `mapping` names the columns of tables.
+    `source` is `generated`, `recordings`, `archives` or `tables`; `folder` is where the latter three lie, `mapping` names the columns
+    of tables, `venue` is that of archives whose folders do not tell it.
     Raises `IngestError` where a file could not be read to its end, once everything sound is kept and told.
     """
     config, began = settings.load(), time.monotonic()
@@ -40,7 +42,7 @@ async def ingest(source: str, folder: Path | None = None, mapping: str = "", run
     store.sweep()
     in_thread = limited(config.ingest.workers)
 
-    files = await read(store, config, source, folder, mapping or config.ingest.mapping, in_thread)
+    files = await read(store, config, source, folder, mapping or config.ingest.mapping, venue, in_thread)
     built = [build(store, config, files, *instrument, in_thread) for instrument in instruments_of(files)]
     days = [day for of_one in await asyncio.gather(*built) for day in of_one]
     accounts = close_accounts(store, files)
@@ -64,7 +66,9 @@ def limited(workers: int) -> InThread:
     return call
 
 
-async def read(store: Store, config: Settings, source: str, folder: Path | None, mapping: str, in_thread: InThread) -> list[dict[str, Any]]:
+async def read(
+    store: Store, config: Settings, source: str, folder: Path | None, mapping: str, venue: str, in_thread: InThread
+) -> list[dict[str, Any]]:
     """The facts of every file, read at once as far as there are workers."""
     if source == GENERATED:
         paths = await in_thread(write_market, config.generator, config.data_dir / "generated")
@@ -77,6 +81,8 @@ async def read(store: Store, config: Settings, source: str, folder: Path | None,
         of = mapping_called(mapping, config.mappings)
         start: Any = partial(in_thread, read_table_file)
         started = read_tables(store, folder, mapping, of, config.quality, config.ingest.keep_levels, each=start)
+    elif source == "archives":
+        started = [in_thread(read_archive, store, str(path), venue=venue) for path in archives_in(folder)]
     else:
         started = [in_thread(read_recording, store, str(path), quality=config.quality) for path in recordings_in(folder)]
     return list(await asyncio.gather(*started))

@@ -23,11 +23,12 @@ log = logging.getLogger("scalp")
 
 
 @flow(flow_run_name="nightly {source}", validate_parameters=False)
-async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Path) -> list[Stage]:
+async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Path, venue: str = "") -> list[Stage]:
     """Run the five stages; whatever happens, the report tells of those that ended.
 
-    `source` is `generated`, `recordings` or `tables`; `folder` is where the latter two lie; `mapping` names the columns of
-    tables. Results are kept in `run_folder`, stage by stage. The first stage that fails ends the run with its error.
+    `source` is `generated`, `recordings`, `archives` or `tables`; `folder` is where the latter three lie; `mapping` names the
+    columns of tables, `venue` is that of archives whose folders do not tell it.
+    Results are kept in `run_folder`, stage by stage. The first stage that fails ends the run with its error.
     """
     config = settings.load()
     store = Store(config.lake, code=machine.code_version())
@@ -40,7 +41,7 @@ async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Pa
         return done[-1]
 
     try:
-        ingested = await told(ingest(source, folder, mapping, run_folder))
+        ingested = await told(ingest(source, folder, mapping, run_folder, venue))
         built = await told(features(ingested.parts, run_folder))
         trained = await told(train(built.parts, run_folder))
         await told(deploy(trained, run_folder))

@@ -36,7 +36,11 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttentionPooling(nn.Module):
-    """[B, T, D] -> [B, D]: scaled dot-product attention over time, asked by the last state alone."""
+    """[B, T, D] -> [B, D]: scaled dot-product attention over time, asked by the last state alone.
+
+    With one query, projecting the query back (`q K'`) and the mixture forward (`V s`) says the same as projecting every state to a
+    key and a value, for 1/T of the work; the keys' bias adds one number to all of a head's scores, which softmax does not see.
+    """
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
@@ -44,12 +48,14 @@ class AttentionPooling(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(size, size) for _ in range(4))
 
     def forward(self, states: Tensor) -> Tensor:
-        n, steps = states.shape[0], states.shape[1]
-        query = self.query(states[:, -1]).view(n, self.heads, 1, self.width)
-        key = self.key(states).view(n, steps, self.heads, self.width).permute(0, 2, 3, 1)
-        value = self.value(states).view(n, steps, self.heads, self.width).transpose(1, 2)
-        share = torch.softmax(query @ key / self.width**0.5, dim=-1)
-        return self.out((share @ value).reshape(n, self.heads * self.width))
+        n, size = states.shape[0], self.heads * self.width
+        of_head = (self.heads, self.width, size)
+        query = self.query(states[:, -1]).view(n, self.heads, self.width).transpose(0, 1)
+        asked = (query @ self.key.weight.view(of_head)).transpose(0, 1)  # [B, heads, D]
+        share = torch.softmax(asked @ states.transpose(1, 2) / self.width**0.5, dim=-1)  # [B, heads, T]
+        mixed = (share @ states).transpose(0, 1)  # [heads, B, D]
+        heads = (mixed @ self.value.weight.view(of_head).transpose(1, 2)).transpose(0, 1)
+        return self.out(heads.reshape(n, size) + self.value.bias)
 
 
 class Network(nn.Module):

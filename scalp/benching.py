@@ -9,19 +9,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import runs
+from core.benches import missing, named
 from core.runs import Stage
 from scalp.console import err, out, seconds
 from scalp.failures import FAILED, OK, UsageError, guarded
 from scalp.running import attempt, trained_stage
 from scalp.session import Session
 
+WIDE, ROOMY = 150, ("±", "MB", "first")
+UNSEEN = 190  # columns where nobody looks: a file, a pipe
+
 
 def bench(names: Sequence[str], *, peers: bool, as_json: bool) -> int:
     """Measure, keep, compare with the last runs. Naming benchmarks asks for the peers, and for nothing else."""
 
     def verb() -> int:
-        from tasks.peers import missing, named
-
         began = time.perf_counter()
         beside = peers or bool(names)
         if beside and (reason := missing()):
@@ -35,7 +37,8 @@ def bench(names: Sequence[str], *, peers: bool, as_json: bool) -> int:
         if as_json:
             print(json.dumps([{"ours": row["value"], **row} for row in rows]))
         elif rows:
-            out.print(table(rows, spread=of_median))
+            width = out.width if out.is_terminal else UNSEEN
+            out.print(table(rows, width=width, spread=of_median), width=width)
             out.print(f"{facts['machine']}\n{facts['versions']}", style="dim", soft_wrap=True)
         for warning in stage.warnings if stage else ():
             err.print(f"[yellow]![/yellow] {escape(warning)}", soft_wrap=True)
@@ -73,29 +76,33 @@ def of_median(row: Mapping[str, Any]) -> float | None:
     return row["spread"] / row["value"] if row["spread"] is not None and row["value"] else None
 
 
-def table(rows: Sequence[Mapping[str, Any]], *, spread: Any = lambda row: row["spread"], ours: str = "value") -> Table:
-    """Ours beside the best peer; `spread` says how far the middle half of the passes lie apart, as a share of the median."""
+def table(rows: Sequence[Mapping[str, Any]], *, width: int, spread: Any = lambda row: row["spread"], ours: str = "value") -> Table:
+    """Ours beside the best peer; `spread` says how far the middle half of the passes lie apart, as a share of the median.
+
+    Where there is little room, spread, memory and first pass are left out.
+    """
+    wide = width >= WIDE
     made = Table(box=None, pad_edge=False, header_style="bold")
     made.add_column("measured", overflow="fold", min_width=24)
-    for head in ("ours", "±", "best peer", "", "ratio", "asked", "of limit", "MB", "first"):
+    heads = ("ours", "±", "best peer", "", "ratio", "asked", "of limit", "MB", "first", "")
+    for head in heads if wide else (h for h in heads if h not in ROOMY):
         made.add_column(head, justify="left" if not head else "right", overflow="fold")
-    made.add_column("")
     for row in rows:
         apart = spread(row)
         mark = {None: "", True: "[green]met[/green]", False: "[red]missed[/red]"}[row["met"]]
-        made.add_row(
-            escape(row["name"]),
-            f"{shown(row[ours])} {row['unit']}",
-            "" if apart is None else f"{apart:.0%}",
-            shown(row["peer_value"]),
-            escape(row["peer"] or ""),
-            "" if row["ratio"] is None else f"{row['ratio']:.3g}x",
-            asked_for(row),
-            "" if row["limit_share"] is None else f"{row['limit_share']:.0%}",
-            shown(row["peak_mb"]),
-            "" if row["first_s"] is None else f"{row['first_s']:.2g} s",
-            mark + (" [red]worse[/red]" if row.get("regressed") else ""),
-        )
+        cells = {
+            "ours": f"{shown(row[ours])} {row['unit']}",
+            "±": "" if apart is None else f"{apart:.0%}",
+            "best peer": shown(row["peer_value"]),
+            "peer": escape(row["peer"] or ""),
+            "ratio": "" if row["ratio"] is None else f"{row['ratio']:.3g}x",
+            "asked": asked_for(row),
+            "of limit": "" if row["limit_share"] is None else f"{row['limit_share']:.0%}",
+            "MB": shown(row["peak_mb"]),
+            "first": "" if row["first_s"] is None else f"{row['first_s']:.2g} s",
+            "met": mark + (" [red]worse[/red]" if row.get("regressed") else ""),
+        }
+        made.add_row(escape(row["name"]), *(cell for head, cell in cells.items() if wide or head not in ROOMY))
     return made
 
 

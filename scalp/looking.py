@@ -3,6 +3,7 @@
 import json as jsonlib
 import sys
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 LIMIT = 50  # rows on a terminal
 FAILED, USAGE = 1, 2
+SETS = {"second": "kernels.features", "trade": "kernels.trade_features"}  # grain -> the module of its features
 
 
 def sql(
@@ -96,17 +98,20 @@ def coverage(
         out.print("The lake is empty: [bold]scalp run[/bold] fills it (or [bold]scalp ingest[/bold] alone).")
 
 
-def feature_list(json: bool = False) -> int:
-    """Print every feature: name, unit, inputs, parameters, warm-up, and what it is. Returns the exit code."""
-    from kernels.features import SPECS, feature_set_hash
+def feature_list(json: bool = False, grain: str = "second") -> int:
+    """Print every feature of a grain, or of both: name, unit, inputs, parameters, warm-up, and what it is. Returns the exit code."""
     from scalp import tell
 
     words = ("name", "unit", "inputs", "params", "warm_up", "about")
-    rows: list[dict[str, Any]] = [{word: getattr(spec, word) for word in words} for spec in SPECS]
+    told: list[dict[str, Any]] = []
+    for name in SETS if grain == "both" else (grain,):
+        of = import_module(SETS[name])
+        rows = [{word: getattr(spec, word) for word in words} for spec in of.SPECS]
+        if not json:
+            tell.features(rows, of.feature_set_hash(), f"{name}s")
+        told.append({"grain": name, "feature_set_hash": of.feature_set_hash(), "features": rows})
     if json:
-        print(jsonlib.dumps({"feature_set_hash": feature_set_hash(), "features": rows}, indent=1))
-    else:
-        tell.features(rows, feature_set_hash())
+        print(jsonlib.dumps(told if grain == "both" else told[0], indent=1))
     return 0
 
 

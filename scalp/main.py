@@ -3,6 +3,7 @@
 Heavy libraries are imported inside the verbs, so that `scalp --help` answers at once.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +22,30 @@ app = typer.Typer(
 )
 
 Source = Annotated[
-    str, typer.Option("--source", help="generated, recordings or tables. Default: generated, or what scalp.toml says.", show_default=False)
+    str,
+    typer.Option(
+        "--source",
+        help="generated, recordings, archives or tables. Default: what --from holds, else what scalp.toml says.",
+        show_default=False,
+    ),
 ]
-Folder = Annotated[Path | None, typer.Option("--from", help="The folder that recordings or tables lie in.", show_default=False)]
+Folder = Annotated[Path | None, typer.Option("--from", help="The folder that recordings, archives or tables lie in.", show_default=False)]
 Mapping = Annotated[
     str, typer.Option("--mapping", help="For tables: the mapping that names their columns (standx, crypto-microstructure, or yours).")
 ]
+Venue = Annotated[
+    str,
+    typer.Option("--venue", help="For archives: binance-spot, binance-usdm or binance-cm, where neither folders nor columns tell it."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+class Grain(StrEnum):
+    """What a row of features stands for."""
+
+    SECOND = "second"
+    TRADE = "trade"
+    BOTH = "both"
 
 
 def version(value: bool) -> None:
@@ -46,36 +64,39 @@ def main(
 
 
 @app.command(epilog="Example: scalp run --source recordings --from ../shared/data/hftbacktest/usdm")
-def run(source: Source = "", folder: Folder = None, mapping: Mapping = "", json: Json = False) -> None:
+def run(source: Source = "", folder: Folder = None, mapping: Mapping = "", venue: Venue = "", json: Json = False) -> None:
     """The main job: ingest, features, train, deploy, benchmark, and a report."""
     from scalp import running
 
-    raise typer.Exit(running.run(source, folder, mapping, as_json=json))
+    raise typer.Exit(running.run(source, folder, mapping, venue, as_json=json))
 
 
-@app.command(epilog="Example: scalp ingest --source tables --mapping standx --from ../shared/data/standx")
-def ingest(source: Source = "", folder: Folder = None, mapping: Mapping = "", json: Json = False) -> None:
+@app.command(
+    epilog="Examples: scalp ingest --source tables --mapping standx --from ../shared/data/standx;  scalp ingest --from data/futures/um"
+)
+def ingest(source: Source = "", folder: Folder = None, mapping: Mapping = "", venue: Venue = "", json: Json = False) -> None:
     """Market data into the lake: raw parts, then clean days, checked and accounted for."""
     from scalp import running
 
-    raise typer.Exit(running.stage("ingest", source, folder, mapping, as_json=json))
+    raise typer.Exit(running.stage("ingest", source, folder, mapping, venue=venue, as_json=json))
 
 
-@app.command(epilog="Examples: scalp features --list;  scalp features --venue binance-usdm --symbol BTCUSDT")
+@app.command(epilog="Examples: scalp features --list;  scalp features --grain trade --venue binance-usdm --symbol BTCUSDT")
 def features(
     listing: Annotated[
         bool, typer.Option("--list", help="Print every feature with unit, inputs, parameters and warm-up, and stop.")
     ] = False,
+    grain: Annotated[Grain, typer.Option(help="A row for every second (with bars and labels), for every trade, or both.")] = Grain.SECOND,
     venue: Annotated[str, typer.Option(help="Only this venue.")] = "*",
     symbol: Annotated[str, typer.Option(help="Only this symbol.")] = "*",
     json: Json = False,
 ) -> None:
-    """Clean days into bars, features and labels; with --list, what the features are."""
+    """Clean days into bars, features and labels, or into features of every trade; with --list, what the features are."""
     if listing:
-        raise typer.Exit(looking.feature_list(json=json))
+        raise typer.Exit(looking.feature_list(json=json, grain=grain.value))
     from scalp import running
 
-    raise typer.Exit(running.stage("features", venue=venue, symbol=symbol, as_json=json))
+    raise typer.Exit(running.stage("features", venue=venue, symbol=symbol, grain=grain.value, as_json=json))
 
 
 @app.command(epilog="Example: scalp train --symbol BTCUSDT")
@@ -111,12 +132,20 @@ def rollback(json: Json = False) -> None:
     raise typer.Exit(running.rollback(as_json=json))
 
 
-@app.command(epilog="Example: scalp bench --json")
-def bench(json: Json = False) -> None:
+@app.command(epilog="Examples: scalp bench;  scalp bench --peers --json;  scalp bench features fills")
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Benchmarks to take beside the peers; all with --peers.", show_default=False)
+    ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Beside the peers, on the same input (some 15 minutes; make bench installs them).")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Measure speeds on this machine, keep them in out_bench__runs, and flag regressions."""
-    from scalp import running
+    from scalp import benching
 
-    raise typer.Exit(running.stage("benchmark", as_json=json))
+    raise typer.Exit(benching.bench(names or [], peers=peers, as_json=json))
 
 
 @app.command(epilog="Example: scalp up --port 4200")

@@ -23,44 +23,22 @@ from scalp import summary
 from scalp.console import err, out, progress, seconds
 from scalp.failures import FAILED, OK, REFUSED, UsageError, cause, guarded
 from scalp.session import Session, prefect_server, session
+from scalp.sources import resolve
 
 log = logging.getLogger("scalp")
 
 
-def resolve(source: str, folder: Path | None, mapping: str) -> tuple[str, Path | None, str]:
-    """Source, folder and mapping after defaults; raises `UsageError` where they do not go together."""
-    config = settings.load()
-    source = source or ("recordings" if folder and not mapping else "tables" if mapping else config.ingest.source)
-    mapping = mapping or config.ingest.mapping
-    if source not in ("generated", "recordings", "tables"):
-        raise UsageError(f"--source {source}: there are generated, recordings and tables")
-    if source == "generated":
-        if folder:
-            raise UsageError("--from goes with --source recordings or --source tables; the generated market needs none")
-        return source, None, mapping
-    if folder is None:
-        raise UsageError(f"--source {source} needs --from FOLDER: where the {source} lie")
-    if not folder.is_dir():
-        raise UsageError(f"--from {folder}: there is no such folder (from here, {Path.cwd()})")
-    if source == "tables" and mapping not in config.mappings:
-        raise UsageError(f"--mapping {mapping}: there are {', '.join(config.mappings)}; add yours under [mappings.{mapping}] in scalp.toml")
-    if not any(folder.iterdir()):
-        files = "*.gz, *.jsonl or *.txt files" if source == "recordings" else f"Parquet files that the mapping {mapping} names"
-        raise UsageError(f"--from {folder}: the folder is empty; expected {files}")
-    return source, folder.resolve(), mapping
-
-
-def run(source: str, folder: Path | None, mapping: str, *, as_json: bool = False) -> int:
+def run(source: str, folder: Path | None, mapping: str, venue: str = "", *, as_json: bool = False) -> int:
     """All five stages and the report."""
 
     def verb() -> int:
-        asked = resolve(source, folder, mapping)
+        asked = resolve(source, folder, mapping, venue)
         began = time.perf_counter()
 
         async def flows(now: Session) -> Any:
             from flows.nightly import nightly
 
-            return await nightly(*asked, now.run_folder)
+            return await nightly(*asked, now.run_folder, venue)
 
         now, failure = attempt("scalp run", flows, as_json=as_json)
         stages = runs.load(now.run_folder)
@@ -115,6 +93,7 @@ def stage(
     *,
     venue: str = "*",
     symbol: str = "*",
+    grain: str = "second",
     version_id: str = "",
     as_json: bool = False,
 ) -> int:
@@ -124,7 +103,8 @@ def stage(
         config = settings.load()
         store = Store(config.lake)
         began = time.perf_counter()
-        flow = wired(name, config, store, source=source, folder=folder, mapping=mapping, venue=venue, symbol=symbol, version_id=version_id)
+        asked = {"source": source, "folder": folder, "mapping": mapping, "venue": venue, "symbol": symbol}
+        flow = wired(name, config, store, **asked, grain=grain, version_id=version_id)
         now, failure = attempt(f"scalp {name}", flow, as_json=as_json)
         stages = runs.load(now.run_folder)
         if as_json:
@@ -146,16 +126,18 @@ def wired(
     mapping: str,
     venue: str,
     symbol: str,
+    grain: str,
     version_id: str,
 ) -> Callable[[Session], Any]:
     """The stage's flow, given what the verb was asked; checked before anything is started."""
     if name == "ingest":
-        asked = resolve(source, folder, mapping)
+        of = "" if venue == "*" else venue
+        asked = resolve(source, folder, mapping, of)
 
         async def ingest(now: Session) -> Any:
             from flows.ingest import ingest as flow
 
-            return await flow(*asked, now.run_folder)
+            return await flow(*asked, now.run_folder, of)
 
         return ingest
     if name == "features":
@@ -164,7 +146,7 @@ def wired(
         async def features(now: Session) -> Any:
             from flows.features import features as flow
 
-            return await flow(parts, now.run_folder)
+            return await flow(parts, now.run_folder, grain=grain)  # pyright: ignore[reportArgumentType]
 
         return features
     if name == "train":
@@ -177,21 +159,13 @@ def wired(
 
         return train
     trained = trained_stage(config.data_dir, version_id)
-    if name == "deploy":
 
-        async def deploy(now: Session) -> Any:
-            from flows.deploy import deploy as flow
+    async def deploy(now: Session) -> Any:
+        from flows.deploy import deploy as flow
 
-            return await flow(trained, now.run_folder, again=bool(version_id))
+        return await flow(trained, now.run_folder, again=bool(version_id))
 
-        return deploy
-
-    async def benchmark(now: Session) -> Any:
-        from flows.benchmark import benchmark as flow
-
-        return await flow([trained], now.run_folder, whole=True)
-
-    return benchmark
+    return deploy
 
 
 def trained_stage(data_dir: Path, version_id: str) -> Stage:

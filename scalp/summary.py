@@ -56,7 +56,10 @@ def ingest(facts: Mapping[str, Any]) -> str:
 
 def features(facts: Mapping[str, Any]) -> str:
     days, n = facts.get("days", []), len(facts.get("features", []))
-    return f"{sum(d['rows'] for d in days):,} seconds, {sum(d['complete_rows'] for d in days):,} complete, {n} features"
+    rows, of = sum(d["rows"] for d in days), "trades" if facts.get("grain") == "trade" else "seconds"
+    told = f"{rows:,} {of}, {sum(d['complete_rows'] for d in days):,} complete, {n} features"
+    pace = f", {facts['rows_per_second']:,.0f} trades a second" if of == "trades" and facts.get("rows_per_second") else ""
+    return told + pace + (f"; {features(facts['trade'])}" if "trade" in facts else "")
 
 
 def train(facts: Mapping[str, Any]) -> str:

@@ -199,8 +199,8 @@ def coverage_json(found: list[Line]) -> list[dict[str, Any]]:
     ]
 
 
-def features(rows: list[dict[str, Any]], set_hash: str) -> None:
-    """Print the features of the set: what each is, and what it is made from."""
+def features(rows: list[dict[str, Any]], set_hash: str, warm_up: str) -> None:
+    """Print the features of the set: what each is, and what it is made from; their warm-up is in `warm_up`."""
     shown = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("feature", "unit"):
         shown.add_column(title, no_wrap=True)
@@ -211,4 +211,4 @@ def features(rows: list[dict[str, Any]], set_hash: str) -> None:
         made_from = f"[dim]from {escape(', '.join(row['inputs']) + params)}[/dim]"
         shown.add_row(escape(row["name"]), escape(row["unit"]), f"{row['warm_up']}", f"{escape(row['about'])}\n{made_from}")
     out.print(shown)
-    out.print(f"[dim]{len(rows)} features; feature set {escape(set_hash[:12])}; warm-up in seconds[/dim]")
+    out.print(f"[dim]{len(rows)} features; feature set {escape(set_hash[:12])}; warm-up in {warm_up}[/dim]")

@@ -9,6 +9,7 @@ Facts of every part: sources accounting by_reason. Of the day, as `clean_day` re
 import errno
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -118,8 +119,10 @@ class Day(NamedTuple):
             "marks": (marks, {"n": marks.height}),
             "instruments": (self.instrument(decimals, fees), {}),
         }
-        for noun, (frame, facts) in made.items():
-            self.write(f"clean_market__{noun}", frame, every | facts)
+        with ThreadPoolExecutor(len(made)) as pool:  # each waits for the disk once: all wait together
+            written = [pool.submit(self.write, f"clean_market__{noun}", frame, every | facts) for noun, (frame, facts) in made.items()]
+        for one in written:
+            one.result()
         tables = list(MARKET)
         if not (trades.height or quotes.height or books.rows.height or marks.height):
             for name in MARKET:

@@ -1,7 +1,8 @@
 """A trained version in, a served one out: prove, switch, then retire. Whatever fails, the version before goes on serving.
 
 Facts of the stage: version version_id alias served_by reason previous model_repository · max_error_export max_error_served
-latency_ms {p50, p99} · statistics (Triton's own, of the proof) · steps [{step, ok, detail}] · failed {step, reason} or null ·
+latency_ms {p50, p99} · form form_reason forms [row of tasks.forms] · batching {batching, why, table, seconds, again} · machine
+statistics (Triton's own, of the proof) · steps [{step, ok, detail}] · failed {step, reason} or null ·
 feature_set_hash generated · triton_start_s seconds.
 """
 
@@ -16,7 +17,7 @@ import msgspec
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from core import settings
+from core import form, machine, settings
 from core.runs import Stage
 from core.serving_record import Serving, Version, write_whole
 from core.triton_wheel import unavailable
@@ -67,6 +68,11 @@ def deploy_version(
         "max_error_export": None,
         "max_error_served": None,
         "latency_ms": {},
+        "form": None,
+        "form_reason": "",
+        "forms": [],
+        "batching": {},
+        "machine": machine.machine(),
         "statistics": {},
         "feature_set_hash": str(trained["feature_set_hash"]),
         "generated": bool(trained.get("generated")),
@@ -110,7 +116,9 @@ def up_to_date(now: Deployment, serving: Serving, served_by: str, *, again: bool
     for n in serving.aliases.values():
         version = serving.versions[str(n)]
         if version.version_id == now.version_id and serving.served_by == served_by and (now.folder / DEPLOYED).is_file():
-            return Stage(name="deploy", changed=False, facts=last_facts(now.data_dir, version))
+            facts = last_facts(now.data_dir, version)
+            if fits_here(version, facts, now.deploy):
+                return Stage(name="deploy", changed=False, facts=facts)
     live = serving.live
     if live and not again and now.version_id in serving.rolled_back:
         text = (
@@ -118,6 +126,12 @@ def up_to_date(now: Deployment, serving: Serving, served_by: str, *, again: bool
         )
         return Stage(name="deploy", changed=False, warnings=[text], facts=last_facts(now.data_dir, live[1]))
     return None
+
+
+def fits_here(version: Version, facts: Mapping[str, Any], deploy: settings.Deploy) -> bool:
+    """Whether the form it is served in was chosen on this machine, and can still be run and is still allowed."""
+    allowed = version.form in {*deploy.forms, form.DEFAULT} and form.missing(version.form) is None
+    return allowed and (len(deploy.forms) < 2 or facts.get("machine", machine.machine()) == machine.machine())
 
 
 def last_facts(data_dir: Path, version: Version) -> dict[str, Any]:

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import settings
-from core.inference import Predictor
+import msgspec
+
+from core import form, machine, settings
+from core.configuration import Batching
+from core.inference import Floats, Predictor, in_process
 from core.repository import Repository
 from core.serving_record import Serving, Version, sha256
 from core.triton import Triton, TritonError, running
-from tasks import export, proving, registry
+from tasks import export, forms, proving, registry, tuned, tuning
 
 LIVE = 1  # priority
+ELSEWHERE = "Triton's ONNX Runtime back end serves model.onnx as it is"
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Deployment:
     written: Version | None = None
     registered: str | None = None
     server: Triton | None = None
+    batching: Batching | None = None  # as tuned; None: as recorded, or as the settings say
 
     def __post_init__(self) -> None:
         self.folder = Path(self.trained["folder"])
@@ -50,6 +55,7 @@ class Deployment:
             exported = export.export(self.folder, max_error=self.deploy.max_error)
             facts["max_error_export"] = exported["max_error_export"]
             seen.append("largest error against torch: " + ", ".join(f"{k} {v:.2g}" for k, v in exported["errors"].items()))
+        chosen = self.choose_form()
         with step("write") as seen:
             champion = serving.serving("champion")
             decision = promotion.decide(
@@ -69,6 +75,8 @@ class Deployment:
                 window=exported["window"],
                 n_features=exported["n_features"],
                 generated=bool(self.trained.get("generated")),
+                form=chosen.form,
+                form_sha256=chosen.sha256,
             )
             facts |= {"version": version.n}
             self.repository.write_version(version, self.folder / export.MODEL)
@@ -83,20 +91,29 @@ class Deployment:
                 seen.append(f"Triton at {self.server.grpc_url} (gRPC) and {self.server.http_url} (HTTP)")
             with step("load") as seen:
                 begun = time.monotonic()
-                self.server.load(name)
+                try:
+                    self.server.load(name)
+                except TritonError as error:
+                    if version.form == form.DEFAULT:
+                        raise
+                    version = self.fall_back(serving, version, chosen, str(error))
+                    seen.append(self.facts["form_reason"])
+                    self.server.load(name)
                 seen.append(f"{time.monotonic() - begun:.1f} s; versions {', '.join(map(str, self.server.versions(name)))} answer")
                 told = self.server.parameters(name, version.n)
                 if (told.get("feature_set_hash"), told.get("sha256")) != (version.feature_set_hash, version.sha256):
                     raise proving.NotProven(f"Triton loaded something else as version {version.n}: {told}")
+            if self.deploy.tune:
+                self.tune(serving, version, recorded)
             warm = self.server.statistics(name, version.n)
             ask = started.enter_context(Predictor(self.server.grpc_url, name, version.n, priority=LIVE))
         else:
             with step("load") as seen:
-                ask = export.session(self.repository.path(version.n))
+                ask = in_process(self.repository.path(version.n).parent)
                 seen.append("into this process")
         with step("compare") as seen:
-            in_process = export.session(self.folder / export.MODEL)
-            errors = proving.same_answers(ask, in_process, recorded, max_error=self.deploy.max_error)
+            here = in_process(self.folder, version.form)
+            errors = proving.same_answers(ask, here, recorded, max_error=self.deploy.max_error)
             facts["max_error_served"] = max(errors.values())
             seen.append(f"{len(recorded)} recorded windows; largest error: " + ", ".join(f"{k} {v:.2g}" for k, v in errors.items()))
         with step("latency") as seen:
@@ -105,6 +122,57 @@ class Deployment:
         if self.server:
             facts["statistics"] = proving.since(warm, self.server.statistics(name, version.n))
         return version
+
+    def choose_form(self) -> forms.Chosen:
+        """The form to serve, measured here where there is more than one to choose from."""
+        with contextlib.ExitStack() as measured:
+            if set(self.deploy.forms) <= {form.DEFAULT}:
+                chosen = forms.Chosen(form.DEFAULT, "no other is allowed (deploy.forms)", [], again=False, sha256="")
+            else:
+                seen = measured.enter_context(self.steps.step("forms"))
+                only = ELSEWHERE if self.repository.backend == "onnxruntime" else ""
+                chosen = forms.choose(self.folder, deploy=self.deploy, data_dir=self.data_dir, only_onnxruntime=only)
+                seen.append(f"{chosen.form}: {chosen.why}" + ("; times as measured before for this shape" if chosen.again else ""))
+            self.tell(chosen)
+        return chosen
+
+    def tell(self, chosen: forms.Chosen) -> None:
+        self.facts |= {"form": chosen.form, "form_reason": chosen.why, "forms": chosen.table, "machine": machine.machine()}
+
+    def fall_back(self, serving: Serving, version: Version, chosen: forms.Chosen, reason: str) -> Version:
+        """Serve the default form instead of one that would not load."""
+        self.tell(forms.fell_back(chosen, reason))
+        version = self.written = msgspec.structs.replace(version, form=form.DEFAULT, form_sha256="")
+        self.repository.remove_version(version.n)
+        self.repository.write_version(version, self.folder / export.MODEL)
+        self.repository.write_config([*serving.versions.values(), version])
+        return version
+
+    def tune(self, serving: Serving, version: Version, recorded: Floats) -> None:
+        """Batch as is best on this machine for this shape and form: measured once, on a server that nobody else uses."""
+        if self.server is None or self.server.service is None:
+            self.facts["batching"] = {"why": "not tuned: the server is in use, and a load would be in its way", "table": []}
+            return
+        own = msgspec.to_builtins(self.repository.batching) | {"max_batch": self.repository.max_batch}
+        key = tuned.key(self.repository.path(version.n), {"tuning": tuning.FORM, "form": version.form, "own": own})
+        try:
+            with self.steps.step("tune") as seen:
+                found = tuned.read(self.data_dir, key).get("batching")
+                again = found is not None
+                if found is None:
+                    found = tuning.tune(self.server, self.repository, version, self.folder / export.MODEL, recorded)
+                    tuned.write(self.data_dir, key, batching=found)
+                self.facts["batching"] = found | {"again": again}
+                self.batching = msgspec.convert(found["batching"], Batching)
+                if self.batching != (serving.batching or self.repository.batching):
+                    self.repository.write_config([*serving.versions.values(), version], self.batching)
+                    self.server.load(self.deploy.model_name)
+                seen.append(f"{self.batching}: {found['why']}" + ("; as measured before for this shape" if again else ""))
+        except (OSError, TritonError) as error:  # a version is not refused for want of a better batching
+            self.batching = None
+            self.facts["batching"] = {"why": f"not tuned: {error}", "table": []}
+            self.repository.write_config([*serving.versions.values(), version])
+            self.server.load(self.deploy.model_name)
 
     def switch(self, serving: Serving, version: Version) -> None:
         """Write the card, register, move the aliases. The record is written last: until then nothing has changed."""
@@ -119,6 +187,7 @@ class Deployment:
         with self.steps.step("switch") as seen:
             serving.switch(version.decision, version, self.facts["reason"])
             serving.served_by = self.facts["served_by"]
+            serving.batching = self.batching or serving.batching
             try:
                 book.move(before, serving.aliases)
                 self.repository.write_record(serving)

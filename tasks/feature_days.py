@@ -38,12 +38,12 @@ def clean_parts(
     return found
 
 
-def with_neighbours(store: Store, days: Days) -> Days:
-    """The same days and those next to them that were built before: a new day closes the last bar of the one and feeds the windows of
+def with_neighbours(store: Store, days: Days, table: str = INPUTS) -> Days:
+    """The same days and those next to them that `table` has already: a new day closes the last bar of the one and feeds the windows of
     the other."""
     return {
         (venue, symbol): sorted(
-            {*of, *(d for day in of for d in (day - DAY, day + DAY) if store.exists(Part(INPUTS, venue, symbol, d)))}
+            {*of, *(d for day in of for d in (day - DAY, day + DAY) if store.exists(Part(table, venue, symbol, d)))}
         )
         for (venue, symbol), of in days.items()
     }  # fmt: skip

@@ -6,6 +6,7 @@ measures the 86,400 seconds and not the trades. The first pass compiles and does
 
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tasks.features import build_bars, build_inputs, build_labels
 from tasks.generated import write_day, write_market
 from tasks.measuring import Measured
 from tasks.recordings import read_recording
+from tasks.trade_features import build_trade_inputs
 
 PASSES = 3
 N_TRADES, LEVELS = 3_000_000, 20
@@ -32,7 +34,8 @@ SYMBOL, DELAY = "BENCHUSDT", 5_000_000  # ns
 
 @task(task_run_name="measure ingest and features", cache_policy=NO_CACHE)
 def paces(config: settings.Settings) -> list[Measured]:
-    """Frames a second through decode, book rebuild and clean tables, and trades a second through bars, inputs and labels: medians."""
+    """Frames a second through decode, book rebuild and clean tables; trades a second through bars, inputs and labels, and through the
+    features of every trade: medians."""
     market = config.generator.model_copy(update={"symbols": (SYMBOL,), "days": 1, "frames_per_s": 4.0})
     day = date.fromisoformat(market.day)
     with tempfile.TemporaryDirectory(prefix="scalp-bench-") as folder:
@@ -40,7 +43,12 @@ def paces(config: settings.Settings) -> list[Measured]:
         (file,) = write_market(market, scratch / "market", write_day.fn)
         frames = [ingested(Store(scratch / f"frames{n}"), file, day, config) for n in range(PASSES + 1)]
         trades = [built(Store(scratch / f"trades{n}"), day, config) for n in range(PASSES + 1)]
-    return [rate("decode, book rebuild, clean tables", "frames/s", frames[1:]), rate("bars, inputs and labels", "trades/s", trades[1:])]
+    of_seconds, of_trades = zip(*trades[1:], strict=True)
+    return [
+        rate("decode, book rebuild, clean tables", "frames/s", frames[1:]),
+        rate("bars, inputs and labels", "trades/s", of_seconds),
+        rate("trade features", "trades/s", of_trades),
+    ]
 
 
 def ingested(store: Store, file: Path, day: date, config: settings.Settings) -> float:
@@ -52,14 +60,16 @@ def ingested(store: Store, file: Path, day: date, config: settings.Settings) -> 
     return facts["n_rows"] / (time.perf_counter() - began)
 
 
-def built(store: Store, day: date, config: settings.Settings) -> float:
-    """Trades a second of one busy day, from the clean tables to labels."""
+def built(store: Store, day: date, config: settings.Settings) -> tuple[float, float]:
+    """Trades a second of one busy day, from the clean tables to labels, and to the features of every trade."""
     busy_day(store, day)
     began = time.perf_counter()
     build_bars.fn(store, GENERATED, SYMBOL, day, rules=config.bars)
     build_inputs.fn(store, GENERATED, SYMBOL, day, rules=config.bars, quality=config.quality)
     build_labels.fn(store, GENERATED, SYMBOL, day, rules=config.labels, quality=config.quality)
-    return N_TRADES / (time.perf_counter() - began)
+    halfway = time.perf_counter()
+    build_trade_inputs.fn(store, GENERATED, SYMBOL, day, quality=config.quality)
+    return N_TRADES / (halfway - began), N_TRADES / (time.perf_counter() - halfway)
 
 
 def busy_day(store: Store, day: date, symbol: str = SYMBOL, n_trades: int = N_TRADES) -> None:
@@ -101,6 +111,6 @@ def busy_day(store: Store, day: date, symbol: str = SYMBOL, n_trades: int = N_TR
     write("clean_market__instruments", 1, inverse=False, **about, **costs)
 
 
-def rate(name: str, unit: str, values: list[float]) -> Measured:
+def rate(name: str, unit: str, values: Sequence[float]) -> Measured:
     ordered = sorted(values)
     return Measured(name, unit, ordered[len(ordered) // 2], ordered[-1] - ordered[0], True)

@@ -12,17 +12,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from core.benches import ROOT
 from tasks.measuring import BESIDE, Measured
 
 log = logging.getLogger("scalp")
-ROOT = Path(__file__).resolve().parent.parent
-INSTALLED = ROOT / "bench" / ".venv" / ".ready"
 
 
 class Compared(NamedTuple):
@@ -30,22 +28,6 @@ class Compared(NamedTuple):
 
     measured: list[Measured]
     failed: dict[str, str]
-
-
-def missing() -> str | None:
-    """Why there is nothing to compare with, or None."""
-    if not (ROOT / "bench" / "__main__.py").exists():
-        return "the benchmarks are not installed with the package: run scalp from a clone of the repository"
-    if not INSTALLED.exists():
-        return "the peers are not installed; `make peers` installs them"
-    return None
-
-
-def named() -> list[str]:
-    """The benchmarks there are."""
-    own = ("__init__", "__main__", "harness", "runner", "worker")
-    files = (ROOT / "bench").glob("*.py")
-    return sorted(f.stem for f in files if f.stem not in own and ("BENCH = " in (text := f.read_text()) or "def take(" in text))
 
 
 @task(task_run_name="measure beside peers", cache_policy=NO_CACHE)

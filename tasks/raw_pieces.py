@@ -138,12 +138,14 @@ def instrument_facts(about: About) -> dict[str, Any]:
 
 
 def widen(facts: dict[str, Any], frame: pl.DataFrame) -> None:
-    for clock in CLOCKS:
-        if clock not in frame.columns or frame[clock].null_count() == len(frame):
-            continue
-        for end, choose, found in (("min", min, frame[clock].to_physical().min()), ("max", max, frame[clock].to_physical().max())):
-            before = facts[f"{clock}_{end}"]
-            facts[f"{clock}_{end}"] = found if before is None else choose(before, found)
+    """Let the ranges of both clocks reach over these rows too."""
+    clocks = [clock for clock in CLOCKS if clock in frame.columns]
+    times = pl.col(clocks).to_physical()
+    found = frame.select(times.min().name.suffix("_min"), times.max().name.suffix("_max")).row(0, named=True)
+    for name, value in found.items():
+        if value is not None:
+            before, choose = facts[name], min if name.endswith("_min") else max
+            facts[name] = value if before is None else choose(before, value)
 
 
 def by_day(frame: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:

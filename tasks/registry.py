@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ def card_text(told: Mapping[str, Any]) -> str:
         f"Effective samples: {told.get('effective_samples')}; calibration error: {told.get('calibration_error')}",
         f"Largest error: ONNX against torch {told.get('max_error_export')}, served against in-process {told.get('max_error_served')}",
         f"Latency, batch 1, by {told.get('served_by')}: p50 {latency.get('p50')} ms, p99 {latency.get('p99')} ms",
+        f"Form: {told.get('form')} ({told.get('form_reason')})",
         f"Feature set: {told['feature_set_hash']} ({len(told['features'])} features, a window of {told['window_s']} s)",
         f"ONNX SHA-256: {told['onnx_sha256']}",
         f"Code: trained by {told['trained_by']}, deployed by {told['deployed_by']}",
@@ -114,10 +115,39 @@ def card_text(told: Mapping[str, Any]) -> str:
     return (
         text
         + "\n"
+        + _forms(told.get("forms") or [])
+        + _batching(told.get("batching") or {})
         + _scores(told.get("scores") or {})
         + _table("Data", told.get("inputs") or {})
         + _table("Parameters", told.get("params") or {})
     )
+
+
+def _forms(table: Sequence[Mapping[str, Any]]) -> str:
+    if not table:
+        return ""
+
+    def shown(value: Any, spec: str) -> str:
+        return "" if value is None else format(value, spec)
+
+    specs = {"p50_us": ",.0f", "p99_us": ",.0f", "batch_64_us": ",.0f", "max_error": ".2g", "flips": ".2%", "loss_bps": ".3f"}
+    heads = ("form", "p50 us", "p99 us", "batch 64 us", "error to torch", "decided otherwise", "loss, bps a trade", "chosen, or why not")
+    body = "".join(
+        f"| {one['form']} | "
+        + " | ".join(shown(one.get(key), spec) for key, spec in specs.items())
+        + f" | {'**chosen**: ' if one['chosen'] else ''}{one['why']} |\n"
+        for one in table
+    )
+    return f"\n## Forms, measured on this machine\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n{body}"
+
+
+def _batching(told: Mapping[str, Any]) -> str:
+    if not told:
+        return ""
+    names = ("way", "p50_ms", "p99_ms", "per_s", "load_p99_ms", "unsound", "chosen")
+    body = "".join("| " + " | ".join(str(one.get(name, "")) for name in names) + " |\n" for one in told.get("table") or [])
+    heads = "way | p50 ms | p99 ms | requests/s of 16 clients | their p99 ms | not chosen because | chosen"
+    return f"\n## Batching in Triton\n\n{told['why']}\n" + (f"\n| {heads} |\n|{'---|' * len(names)}\n{body}" if body else "")
 
 
 def _scores(scores: Mapping[str, Any]) -> str:

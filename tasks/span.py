@@ -30,6 +30,7 @@ class Span:
     venue: str
     symbol: str
     day: date
+    tail_s: int = TAIL_S  # how much of the day before belongs to it
 
     @property
     def start(self) -> int:
@@ -60,7 +61,8 @@ class Span:
         return Scale(*(max(int(str(row[f"{kind}_decimals"])) for row in rows) for kind in ("price", "size")))
 
     def rows(self, noun: str, scale: Scale, days: tuple[int, ...] = (-1, 0, 1)) -> pl.LazyFrame:
-        """Rows of a clean table of the day, with an hour of the days beside it as far as `days` has them, in order of the parts."""
+        """Rows of a clean table of the day, with `tail_s` of the day before and an hour of the day after as far as `days` has them, in
+        order of the parts."""
         frames = []
         event = pl.col("ts_event")
         for n in days:
@@ -69,7 +71,7 @@ class Span:
                 continue
             frame = self.store.scan(part)
             if n < 0:
-                frame = frame.filter(event >= instant(self.start - TAIL_S * NS))
+                frame = frame.filter(event >= instant(self.start - self.tail_s * NS))
             elif n > 0:
                 frame = frame.filter(event < instant(self.start + DAY_NS + HEAD_S * NS))
             decimals = self.instrument(n)
@@ -85,7 +87,7 @@ class Span:
             if not self.store.exists(part):
                 continue
             event = self.store.scan(part).select(pl.col("ts_event").to_physical()).collect().to_series().to_numpy()
-            low, high = self.start - TAIL_S * NS, self.start + DAY_NS + HEAD_S * NS
+            low, high = self.start - self.tail_s * NS, self.start + DAY_NS + HEAD_S * NS
             here = np.flatnonzero(event >= low if n < 0 else event < high if n > 0 else np.ones(len(event), np.bool_))
             chosen = np.zeros(len(event), np.bool_)
             chosen[here[wanted[at : at + len(here)]]] = True

@@ -97,7 +97,7 @@ def make_version(
     import numpy as np
 
     from kernels import model, splits
-    from tasks import evaluation, lightning, tracking, windows
+    from tasks import evaluation, judged, lightning, tracking, windows
 
     with lightning.steady(train.threads, train.seed):
         data = windows.read(store, parts, window=train.window)
@@ -131,6 +131,7 @@ def make_version(
         warnings += evaluation.calibrate(fitted.network, data, parted.calibration)
         found = evaluation.evaluate(fitted.network, data, parted, train)
         evaluation.record(fitted.network, data, parted.test, folder)
+        judged.keep(data, parted.test, folder)
         model.save(folder, fitted.network, config)
         said = {f"test_{name}": float(value) for name, value in found["scores"]["model"].items()}
         said |= {"test_calibration_error": found["calibration_error"], "test_effective_samples": found["effective_samples"]}

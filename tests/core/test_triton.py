@@ -14,7 +14,7 @@ import torch
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from core.configuration import Shape, config
+from core.configuration import Batching, Shape, config
 from core.inference import Answers, Predictor
 from core.repository import Repository
 from core.serving_record import RepositoryError, Serving, Version, sha256
@@ -127,6 +127,7 @@ class TestServing:
             "feature_set_hash": "hash",
             "decision": "shadow",
             "sha256": sha256(two.onnx[2]),
+            "form": "onnxruntime-f32",
         }
 
     @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_nothing_deployed_is_an_error_that_says_what_to_do(tmp_path: Path):
 @pytest.mark.parametrize("backend", ["python", "onnxruntime"])
 @pytest.mark.parametrize("shapes", [{Shape(60, 16)}, {Shape(60, 16), Shape(30, 12)}], ids=["one shape", "two shapes"])
 def test_the_configuration_is_what_triton_reads(backend: str, shapes: set[Shape]):
-    text = config("scalper", backend, shapes, {1: {"version_id": 'a "b"'}, 4: {"version_id": "c"}}, max_batch=64, queue_delay_us=100)
+    text = config("scalper", backend, shapes, {1: {"version_id": 'a "b"'}, 4: {"version_id": "c"}}, max_batch=64, batching=Batching())
     messages: Any = model_config_pb2
     read = text_format.Parse(text, messages.ModelConfig())
     assert (read.backend, read.platform) == (("python", "") if backend == "python" else ("", "onnxruntime_onnx"))

@@ -22,6 +22,8 @@ SMALL = {
     "SCALP_TRAIN__MAX_WINDOWS": "500",
     "SCALP_BENCH__REQUESTS": "20",
     "SCALP_TRITON__ENABLED": "false",
+    "SCALP_DEPLOY__FORMS": "onnxruntime-f32",
+    "SCALP_DEPLOY__TUNE": "false",
     "POLARS_MAX_THREADS": "2",
 }
 PATIENCE_S = 120.0  # for what happens within seconds on a quiet machine

@@ -152,6 +152,17 @@ def test_every_feature_is_listed(capsys: pytest.CaptureFixture[str]):
     assert looking.feature_list() == 0
 
 
+def test_features_of_trades_are_listed_too(capsys: pytest.CaptureFixture[str]):
+    from kernels.trade_features import names
+
+    assert looking.feature_list(json=True, grain="both") == 0
+    second, trade = json.loads(capsys.readouterr().out)
+    assert (second["grain"], trade["grain"]) == ("second", "trade")
+    assert [row["name"] for row in trade["features"]] == list(names())
+    assert looking.feature_list(grain="trade") == 0
+    assert "warm-up in trades" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("verb", ["sql", "coverage"])
 def test_help_has_three_examples(verb: str):
     assert run(verb, "--help").stdout.count(f"scalp {verb}") >= 3

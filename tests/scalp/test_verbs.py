@@ -36,13 +36,15 @@ def test_help_names_every_verb_and_each_has_an_example(tmp_path: Path):
         (("run", "--source", "tables", "--from", "empty"), {}, "the folder is empty"),
         (("run", "--source", "recordings"), {}, "--from FOLDER"),
         (("run", "--source", "tables", "--mapping", "nobody", "--from", "empty"), {}, "[mappings.nobody]"),
-        (("run", "--source", "kraken"), {}, "generated, recordings and tables"),
+        (("run", "--source", "kraken"), {}, "generated, recordings, archives and tables"),
         (("run", "--source", "generated", "--from", "empty"), {}, "--from goes with"),
         (("run",), {"SCALP_TRIAN__SEED": "3"}, "SCALP_TRAIN__SEED"),
         (("run",), {"SCALP_TRAIN__SEED": "three"}, "train.seed"),
         (("rnu",), {}, "rnu"),
         (("ingest", "--form", "empty"), {}, "--from"),
         (("features",), {}, "scalp ingest"),
+        (("features", "--grain", "trade"), {}, "scalp ingest"),
+        (("features", "--grain", "tick"), {}, "'second', 'trade', 'both'"),
         (("train",), {}, "scalp features"),
         (("deploy",), {}, "scalp train"),
         (("bench",), {}, "scalp train"),
@@ -87,6 +89,9 @@ def test_each_stage_runs_alone_and_finds_its_work_done(copy: Path):
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
         assert [(name, stage["changed"]) for name, stage in told["stages"].items()] == [(verb, False)]
+    grains = [json.loads(scalp(copy, "features", "--grain", grain, "--json").stdout)["stages"]["features"] for grain in ("both", "trade")]
+    assert [stage["changed"] for stage in grains] == [True, False]
+    assert grains[0]["facts"]["trade"]["days"][0]["rows"] == grains[1]["facts"]["days"][0]["rows"] > 0
     measured = scalp(copy, "bench")
     assert measured.returncode == 0, measured.stderr
     assert re.search(r"benchmark\s+done", measured.stdout)

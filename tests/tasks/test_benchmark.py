@@ -20,7 +20,7 @@ from tasks.deploy import deploy_version
 from tasks.export import by_torch, export
 
 BENCH = settings.Bench(requests=20, history=5, regression_pct=25)
-DEPLOY = settings.Deploy(max_latency_ms=5_000)
+DEPLOY = settings.Deploy(max_latency_ms=5_000, forms=("onnxruntime-f32",), tune=False)
 
 
 @pytest.fixture

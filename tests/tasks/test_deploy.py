@@ -25,7 +25,8 @@ from tasks.export import by_torch, read_recorded
 from tasks.registry import Registry
 
 HASH = "0123456789abcdef"
-DEPLOY = settings.Deploy(max_latency_ms=5_000)  # a busy machine is not what is tested
+# A busy machine is not what is tested; forms and batching have tests of their own.
+DEPLOY = settings.Deploy(max_latency_ms=5_000, forms=("onnxruntime-f32",), tune=False)
 BY_TRITON = settings.Triton()
 IN_PROCESS = settings.Triton(enabled=False)
 needs_triton = [pytest.mark.server, pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))]

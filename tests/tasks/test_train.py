@@ -80,7 +80,7 @@ def test_a_version_is_whole_and_says_what_it_is(store: Store, data_dir: Path):
     stage = trained(store, [market(store, 4000)], data_dir)
     facts, folder = stage.facts, Path(stage.facts["folder"])
     assert stage.changed and facts["generated"] and folder == data_dir / "models" / facts["version_id"]
-    names = {"model.safetensors", "config.json", "scores.json", "curves.json", "recorded.npz", "train.json", "checkpoints"}
+    names = {"model.safetensors", "config.json", "scores.json", "curves.json", "recorded.npz", "judged.npz", "train.json", "checkpoints"}
     assert {path.name for path in folder.iterdir()} == names
     assert 400 < facts["n_train"] <= 500 and facts["n_test"] > 300 and 0 < facts["effective_samples"] < facts["n_test"]
     assert len(facts["curves"]["train_mse"]) == len(facts["curves"]["train_huber"]) == facts["epochs"] == 2
