@@ -12,10 +12,11 @@ from rich.console import Console
 
 from bench.harness import BenchError
 from bench.runner import run
-from scalp.benching import table
+from scalp.benching import UNSEEN, table
 
 ORDER = (
-    "features", "ingest", "feed", "portfolio", "indicators", "decision", "streaming", "fills", "inference", "compiling", "scale", "migration",
+    "features", "ingest", "feed", "portfolio", "indicators", "decision", "streaming", "fills", "inference", "compiling", "scale",
+    "migration",
 )  # fmt: skip
 BEGUN_BY = os.getppid()
 
@@ -48,8 +49,8 @@ def main() -> int:
     if asked.json:
         print(json.dumps({"rows": rows, "failed": failed}))
     else:
-        out = Console(width=None if sys.stdout.isatty() else 190, highlight=False)
-        out.print(table(rows, ours="ours"))
+        out = Console(width=None if sys.stdout.isatty() else UNSEEN, highlight=False)
+        out.print(table(rows, width=out.width, ours="ours"))
         out.print(f"{len(rows)} rows in {time.monotonic() - begun:.0f} s" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 

@@ -1,6 +1,7 @@
 """`scalp bench`: what this machine measures, beside the peers where asked, as one table."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from scalp.failures import FAILED, OK, UsageError, guarded
 from scalp.running import attempt, trained_stage
 from scalp.session import Session
 
+log = logging.getLogger("scalp")
 WIDE, ROOMY = 150, ("±", "MB", "first")
 UNSEEN = 190  # columns where nobody looks: a file, a pipe
 
@@ -26,10 +28,10 @@ def bench(names: Sequence[str], *, peers: bool, as_json: bool) -> int:
     def verb() -> int:
         began = time.perf_counter()
         beside = peers or bool(names)
-        if beside and (reason := missing()):
-            raise UsageError(reason)
         if unknown := [name for name in names if name not in named()]:
             raise UsageError(f"there is no benchmark {unknown[0]}; there are {', '.join(named())}")
+        if beside and (reason := missing()):
+            raise UsageError(reason)
         now, failure = attempt("scalp bench", lambda session: flow(session, names, beside), as_json=as_json)
         stage = runs.load(now.run_folder).get("benchmark")
         facts: dict[str, Any] = stage.facts if stage else {}
@@ -59,6 +61,7 @@ async def flow(now: Session, names: Sequence[str], beside: bool) -> Stage:
     try:
         trained = [trained_stage(now.config.data_dir, "")]
     except UsageError:  # a fresh clone has no model yet: the rest can be measured
+        log.warning("there is no model yet (scalp run or scalp train makes one): training and inference are not measured")
         trained = []
     return await benchmark(trained, now.run_folder, whole=True, peers=beside)
 

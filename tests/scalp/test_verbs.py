@@ -47,7 +47,7 @@ def test_help_names_every_verb_and_each_has_an_example(tmp_path: Path):
         (("features", "--grain", "tick"), {}, "'second', 'trade', 'both'"),
         (("train",), {}, "scalp features"),
         (("deploy",), {}, "scalp train"),
-        (("bench",), {}, "scalp train"),
+        (("bench", "nosuch"), {}, "there is no benchmark nosuch; there are"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
