@@ -133,8 +133,11 @@ def change(prices, sizes, n, new_prices, new_sizes, start, stop, sign, at, which
 
 @njit(cache=True, nogil=True)
 def emit(prices, sizes, n, keep, out_prices, out_sizes, at):
-    for j in range(min(n, keep)):
-        out_prices[at] = prices[n - 1 - j]
-        out_sizes[at] = sizes[n - 1 - j]
-        at += 1
-    return at
+    """Copy the best `keep` levels, best first, to `at` and on; returns where they end. Unsigned indices, as in `_shift`."""
+    few = min(n, keep)
+    best, to = np.uintp(n - 1), np.uintp(at)
+    for j in range(np.uintp(few)):
+        out_prices[to + j] = prices[best - j]
+    for j in range(np.uintp(few)):
+        out_sizes[to + j] = sizes[best - j]
+    return at + few

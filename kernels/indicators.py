@@ -4,7 +4,8 @@ All run on nulls alone: a null in a window makes its result null, and a recurren
 nothing spans a gap. Windows over integers are Polars' rolling sums (exact: nothing drifts); windows over floats are summed anew
 for each row, so that the answer does not depend on where the column began.
 
-Averages and the relative strength index are seeded as TA-Lib seeds them, and agree with it to rounding after warm-up.
+Averages and the relative strength index are those of `indicators_compiled`, over one symbol: seeded as TA-Lib seeds them, and equal to it
+to rounding after warm-up.
 """
 
 from collections.abc import Callable
@@ -15,61 +16,21 @@ import polars as pl
 from numba import njit
 from numpy.typing import NDArray
 
+from kernels import indicators_compiled as compiled_rows
+
 Floats = NDArray[np.float64]
-NEGLIGIBLE = 1e-14  # TA-Lib's own idea of zero (TA_EPSILON)
 
 
-@njit(cache=True, nogil=True)
-def _ema(values, window, lead):
-    out = np.full(len(values), np.nan)
-    k = 2.0 / (window + 1.0)
-    run = 0
-    last = 0.0
-    for i in range(len(values)):
-        if np.isnan(values[i]):
-            run = 0
-            continue
-        run += 1
-        if run == lead + window:
-            total = 0.0
-            for j in range(i - window + 1, i + 1):
-                total += values[j]
-            last = total / window
-        elif run > lead + window:
-            last = (values[i] - last) * k + last
-        if run >= lead + window:
-            out[i] = last
-    return out
+def _ema(values: Floats, window: int, lead: int) -> Floats:
+    out = np.empty((len(values), 1))
+    compiled_rows.ema_rows(values.reshape(-1, 1), window, lead, compiled_rows.cold(3), out, 0, 1)
+    return out[:, 0]
 
 
-@njit(cache=True, nogil=True)
-def _rsi(values, window):
-    out = np.full(len(values), np.nan)
-    run = 0
-    gain, loss = 0.0, 0.0
-    for i in range(len(values)):
-        if np.isnan(values[i]):
-            run = 0
-            continue
-        run += 1
-        if run == 1:
-            gain, loss = 0.0, 0.0
-            continue
-        change = values[i] - values[i - 1]
-        up, down = max(change, 0.0), max(-change, 0.0)
-        if run <= window + 1:
-            gain += up
-            loss += down
-            if run == window + 1:
-                gain /= window
-                loss /= window
-        else:
-            gain = (gain * (window - 1) + up) / window
-            loss = (loss * (window - 1) + down) / window
-        if run > window:
-            whole = gain + loss
-            out[i] = 100.0 * (gain / whole) if whole >= NEGLIGIBLE else 0.0
-    return out
+def _rsi(values: Floats, window: int) -> Floats:
+    out = np.empty((len(values), 1))
+    compiled_rows.rsi_rows(values.reshape(-1, 1), window, compiled_rows.cold(6), out, 0, 1)
+    return out[:, 0]
 
 
 @njit(cache=True, nogil=True)

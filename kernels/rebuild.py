@@ -53,7 +53,14 @@ def init(book: Book, chain: Chain | None = None) -> State:
 
 
 def ids(column: pl.Series) -> Ints:
-    return column.fill_null(NONE).to_numpy().astype(np.int64)
+    """The values, `NONE` where there is none; never to be written to."""
+    n_absent = column.null_count()
+    if n_absent == len(column):
+        found = np.full(len(column), NONE, np.int64)
+    else:
+        found = (column.fill_null(NONE) if n_absent else column).to_numpy().astype(np.int64, copy=False)
+    found.flags.writeable = False
+    return found
 
 
 def as_they_are(values: pa.Array) -> Ints:
@@ -111,8 +118,10 @@ def step(state: State, rows: pl.DataFrame, *, keep: int, replaces: bool = False)
 
 
 def _chained(state: State, rows: pl.DataFrame) -> State:
-    diffs = rows.filter(~pl.col("is_snapshot"))
-    return replace(state, chain=state.chain.on(*(ids(diffs[c]) for c in ("first_id", "update_id", "prev_id"))))
+    marks, diffs = rows["is_snapshot"], rows.select("first_id", "update_id", "prev_id")
+    if marks.any():
+        diffs = diffs.filter(~marks)
+    return replace(state, chain=state.chain.on(*map(ids, diffs.iter_columns())))
 
 
 def _started(state: State, rows: pl.DataFrame) -> State:
@@ -178,8 +187,8 @@ def _tell(state: State, rows: pl.DataFrame, applied: Applied, out: Outcome) -> S
         offsets = pa.array(levels.offsets)
         lists[prices] = pl.from_arrow(pa.LargeListArray.from_arrays(offsets, pa.array(levels.prices)))
         lists[sizes] = pl.from_arrow(pa.LargeListArray.from_arrays(offsets, pa.array(levels.sizes)))
-    tops = {c: pl.Series(applied.tops[:, j]) for j, c in enumerate(TOP)}
-    tops = {c: of.set(of == 0, None) if 0 in of else of for c, of in tops.items()}
+    tops = {c: pl.Series(values) for c, values in zip(TOP, np.ascontiguousarray(applied.tops.T), strict=True)}
+    tops = {c: of if (applied.tops[:, j] != 0).all() else of.set(of == 0, None) for j, (c, of) in enumerate(tops.items())}
     made = rows.with_columns(**lists, **tops, known=pl.lit(True))
     told = made if good.all() and emit.all() else made.filter(pl.Series(good & emit))
     if told.height:

@@ -36,7 +36,7 @@ def advance(top_known_at, j, t):
 
 @compiled
 def find_tops(known_at, tops, j, ints):
-    """The top that each trade of a block sees, prices 0 where none; and its age."""
+    """The top that each trade of a block sees, prices 0 where none, and its age; `j` tops were known before. Returns how many are now."""
     top_known_at, bid, bid_size, ask, ask_size = tops
     bids, bid_sizes, asks, ask_sizes, ages = ints[BIDS], ints[BID_SIZES], ints[ASKS], ints[ASK_SIZES], ints[AGES]
     for k in range(len(known_at)):
@@ -102,15 +102,23 @@ def short_sums(price, size, ints):
 
 @compiled
 def smooth(price, unit, carried, fast, slow, macd, signal, rsi):
-    """The recurrences over a block of trades past the seeds; `price` begins one row before it."""
+    """The recurrences over a block of trades past the seeds; `price` begins one row before it.
+
+    What does not depend on the row before is done in loops of its own, in columns that are not yet needed, so that it vectorises.
+    """
     a, b, c, gain, loss = carried[0], carried[1], carried[2], carried[3], carried[4]
-    negligible = f.NEGLIGIBLE * unit
-    for k in range(len(fast)):
-        p = price[k + 1]
-        a, b, c, gain, loss = f.recur(f.SEEDED, float(p) / unit, p - price[k], a, b, c, gain, loss)
-        fast[k], slow[k], macd[k], signal[k] = a, b, a - b, c
-        rsi[k] = f.strength(gain, loss, negligible)
+    m = len(fast)
+    for k in range(m):
+        rsi[k] = float(price[k + 1]) / unit
+    for k in range(m):
+        a, b, c, gain, loss = f.recur(f.SEEDED, rsi[k], price[k + 1] - price[k], a, b, c, gain, loss)
+        fast[k], slow[k], signal[k], rsi[k], macd[k] = a, b, c, gain, loss
     carried[0], carried[1], carried[2], carried[3], carried[4] = a, b, c, gain, loss
+    negligible = f.NEGLIGIBLE * unit
+    for k in range(m):
+        rsi[k] = f.strength(rsi[k], macd[k], negligible)
+    for k in range(m):
+        macd[k] = fast[k] - slow[k]
 
 
 @compiled

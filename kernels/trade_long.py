@@ -24,7 +24,7 @@ def flow_short(ts_event, size, side, share, seconds):
 
 
 @compiled
-def flow_long(size, side, size_unit, share, buys, volume_sum):
+def flow_long(size, side, size_unit, share, buys, volume_sum, flows, volumes):
     """Signed share, share of buyers' trades and volume of the last `LONG`; columns begin `LONG` rows before the block."""
     flow, volume, bought = 0, 0, 0
     for k in range(LONG):
@@ -34,9 +34,13 @@ def flow_long(size, side, size_unit, share, buys, volume_sum):
         flow += z * side[k + LONG] - gone * side[k]
         volume += z - gone
         bought += (1 if side[k + LONG] > 0 else 0) - (1 if side[k] > 0 else 0)
-        share[k] = f.share(flow, volume)
-        buys[k] = float(bought) / LONG
-        volume_sum[k] = float(volume) / size_unit
+        flows[k], volumes[k], buys[k] = flow, volume, float(bought)
+    for k in range(len(share)):
+        share[k] = f.share(flows[k], volumes[k])
+    for k in range(len(share)):
+        buys[k] = buys[k] / LONG
+    for k in range(len(share)):
+        volume_sum[k] = float(volumes[k]) / size_unit
 
 
 @compiled
@@ -57,12 +61,13 @@ def volatility(price, out, totals, squares):
 @compiled
 def _doubled(values, made, step, smallest):
     """made[k]: the extreme of values[k - step] and values[k]."""
+    later, made = values[step:], made[step:]
     if smallest:
-        for k in range(len(values) - step):
-            made[k + step] = min(values[k], values[k + step])
+        for k in range(len(later)):
+            made[k] = min(values[k], later[k])
     else:
-        for k in range(len(values) - step):
-            made[k + step] = max(values[k], values[k + step])
+        for k in range(len(later)):
+            made[k] = max(values[k], later[k])
 
 
 @compiled
@@ -84,8 +89,9 @@ def range_position(price, out, scratch):
     low, high, a, b = scratch[0, :m], scratch[1, :m], scratch[2, :m], scratch[3, :m]
     _extreme(price, low, a, True)
     _extreme(price, high, b, False)
+    price, low, high = price[LONG:], low[LONG:], high[LONG:]
     for k in range(len(out)):
-        out[k] = f.position(price[k + LONG], low[k + LONG], high[k + LONG])
+        out[k] = f.position(price[k], low[k], high[k])
 
 
 @compiled
@@ -96,7 +102,7 @@ def all_long(ts_event, price, size, side, size_unit, columns, scratch):
     flow_short(ts_event[near:], size[near:], side[near:], flow_20, seconds)
     m = len(vol_100)
     volatility(price, vol_100, scratch[0, :m], scratch[1, :m])
-    flow_long(size, side, size_unit, flow_100, buys_100, volume_100)
+    flow_long(size, side, size_unit, flow_100, buys_100, volume_100, scratch[0, :m], scratch[1, :m])
     range_position(price, position_100, scratch)
 
 

@@ -1,138 +1,17 @@
-"""Trade-grain features: what a plain reference says, bit for bit the same in one pass, in chunks, and one trade at a time."""
+"""Trade-grain features are what exact arithmetic, a plain search and TA-Lib say; sums that would not be exact are refused."""
 
 import math
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import talib
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from kernels import trade_chunk, trade_features, trade_interleaved, trade_step
+from kernels import trade_features
 from kernels import trade_formulas as f
 from kernels.book_features import Tops
-from kernels.trade_features import COMPARED, SPECS, Trades, build
-
-OF: dict[str, Any] = {"price_decimals": 2, "size_decimals": 3, "max_age": 10**9}
-AT = {name: k for k, name in enumerate(trade_features.names())}
-
-
-def market(
-    n: int, *, seed: int = 0, moves: int = 5, gaps: int = 0, start: int = 6_000_000, n_tops: int | None = None
-) -> tuple[Trades, Tops]:
-    rng = np.random.default_rng(seed)
-    ts_event = np.cumsum(rng.integers(0, 10**8, n))
-    known_at = ts_event + rng.integers(0, 2 * 10**7, n)  # goes back a little now and then
-    price = np.maximum(start + np.cumsum(rng.integers(-moves, moves + 1, n)), 1)
-    segment = np.zeros(n, np.int32)
-    for at in rng.integers(0, max(n, 1), gaps):
-        segment[at:] += 1
-        segment[at : at + rng.integers(0, 30)] = -1
-    trades = Trades(ts_event, known_at, price, rng.integers(1, 10**6, n), rng.integers(-1, 2, n).astype(np.int8), segment)
-    m = n if n_tops is None else n_tops
-    known = np.sort(rng.integers(0, 10**8 * max(n, 1) // 2 + 1, m))
-    middle = start + np.cumsum(rng.integers(-3, 4, m))
-    bid = np.where(rng.random(m) < 0.02, 0, middle - rng.integers(1, 4, m))
-    return trades, Tops(known, bid, rng.integers(0, 1000, m), middle + rng.integers(0, 4, m), rng.integers(0, 1000, m))
-
-
-def same(a: np.ndarray, b: np.ndarray) -> None:
-    assert a.shape == b.shape
-    different = ~((a == b) | (np.isnan(a) & np.isnan(b)))
-    assert not different.any(), [(trade_features.names()[k], i, a[k, i], b[k, i]) for k, i in np.argwhere(different)[:5]]
-
-
-def seen(trades: Trades, tops: Tops, i: int, max_age: int) -> int | None:
-    """The last top known strictly before trade `i`, if it has both sides and is not too old."""
-    before = [k for k in range(len(tops.known_at)) if tops.known_at[k] < trades.known_at[i]]
-    if not before or trades.known_at[i] - tops.known_at[before[-1]] > max_age:
-        return None
-    return before[-1] if tops.bid[before[-1]] > 0 and tops.ask[before[-1]] > 0 else None
-
-
-def stepped(trades: Trades, tops: Tops, width: int = len(SPECS)) -> np.ndarray:
-    """One trade at a time, through `step`."""
-    state, row = trade_step.state(**OF), np.empty(width)
-    made = np.empty((width, len(trades.price)))
-    for i in range(len(trades.price)):
-        j = seen(trades, tops, i, 2**62)
-        top = (0, 0, 0, 0, 0) if j is None else tuple(int(column[j]) for column in tops)
-        trade_step.step(state, 0, *(int(column[i]) for column in trades), *top, row)
-        made[:, i] = row
-    return made
-
-
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 300), moves=st.sampled_from([0, 1, 5, 50_000]), gaps=st.integers(0, 4))
-@settings(deadline=None, max_examples=25)
-def test_a_pass_over_columns_is_the_step_repeated(seed: int, n: int, moves: int, gaps: int):
-    trades, tops = market(n, seed=seed, moves=moves, gaps=gaps)
-    same(build(trades, tops, **OF), stepped(trades, tops))
-
-
-@given(
-    seed=st.integers(0, 10**6), n=st.integers(1, 9_000), moves=st.sampled_from([0, 1, 5]), gaps=st.integers(0, 6), threads=st.integers(2, 9)
-)
-@settings(deadline=None, max_examples=50)
-def test_threads_change_no_bit(seed: int, n: int, moves: int, gaps: int, threads: int):
-    trades, tops = market(n, seed=seed, moves=moves, gaps=gaps)
-    same(build(trades, tops, **OF, threads=threads), build(trades, tops, **OF))
-
-
-@pytest.mark.parametrize("still", [1_000, 3_000, 6_000], ids=["within the halo", "past the halo", "over several chunks"])
-def test_a_long_still_market_at_a_border_changes_no_bit(still: int):
-    trades, tops = market(9_000, seed=3)
-    price = trades.price.copy()
-    price[1_100 : 1_100 + still] = price[1_100]
-    trades = trades._replace(price=price)
-    same(build(trades, tops, **OF, threads=8), build(trades, tops, **OF))
-
-
-def test_recurrences_that_were_guessed_wrong_are_mended():
-    trades, _ = market(5_000, seed=1)
-    carried = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    places, rows = f.chosen(None), tuple(map(f.read_only, trades))
-    out, ends = np.zeros((len(SPECS), 5_000)), np.zeros((5, 5))
-    trade_chunk.mend(1_024, 5_000, rows, 100.0, carried, places, out, ends)
-    expected = carried.tolist()
-    for i in range(1_024, 5_000):
-        x, change = trades.price[i] / 100.0, float(trades.price[i] - trades.price[i - 1])
-        expected[0] += (x - expected[0]) * f.K_FAST
-        expected[1] += (x - expected[1]) * f.K_SLOW
-        expected[2] += (expected[0] - expected[1] - expected[2]) * f.K_SMOOTH
-        expected[3] += (max(change, 0.0) - expected[3]) * f.K_WILDER
-        expected[4] += (max(-change, 0.0) - expected[4]) * f.K_WILDER
-    assert ends[-1].tolist() == expected
-    assert out[AT["ema_12"], -1] == expected[0]
-
-
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 1_500), symbols=st.integers(1, 4), gaps=st.integers(0, 3))
-@settings(deadline=None, max_examples=25)
-def test_interleaved_symbols_are_each_symbol_alone(seed: int, n: int, symbols: int, gaps: int):
-    trades, tops = market(n, seed=seed, gaps=gaps)
-    trades = trades._replace(known_at=np.maximum.accumulate(trades.known_at))
-    rng = np.random.default_rng(seed)
-    of_trade, of_top = rng.integers(0, symbols, n), rng.integers(0, symbols, len(tops.known_at))
-    made = trade_interleaved.build_interleaved(of_trade, trades, of_top, tops, n_symbols=symbols, **OF)
-    for s in range(symbols):
-        own, quoted = Trades._make(column[of_trade == s] for column in trades), Tops(*(column[of_top == s] for column in tops))
-        same(made[:, of_trade == s], build(own, quoted, **OF))
-
-
-def test_many_symbols_in_one_call_are_each_in_its_own():
-    rng = np.random.default_rng(0)
-    one, many = trade_step.state(20, **OF), trade_step.state(20, **OF)
-    for i in range(300):
-        events = np.column_stack([rng.integers(1, 10**6, (20, 3)), rng.integers(0, 9, (20, 1)), rng.integers(-1, 2, (20, 1))])
-        top = np.tile([i, 600, 5, 601, 7], (20, 1))
-        events = np.ascontiguousarray(np.column_stack([events, np.full(20, i // 200), top]))
-        order = rng.permutation(20)
-        ours, theirs = np.empty((20, len(SPECS))), np.empty((20, len(SPECS)))
-        trade_step.step_many(many, order, events, ours)
-        for k, s in enumerate(order):
-            trade_step.step(one, int(s), *map(int, events[k]), theirs[k])
-        same(ours.T, theirs.T)
+from kernels.trade_features import COMPARED, SPECS, build
+from tests.kernels.trade_market import AT, OF, market, same, seen, stepped
 
 
 def test_windows_are_what_exact_arithmetic_says():
