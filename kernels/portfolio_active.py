@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 
 from kernels.portfolio_certificate import slopes
-from kernels.portfolio_factor import START, backward, dot, forward, grown, joined, left
+from kernels.portfolio_factor import START, backward, dot, grown, joined
+from kernels.portfolio_free import direction, drop, enter, level_of
 
 EAGER = 0.7  # assets that want to move at least this much as the one that most does are freed with it,
 SHARE = 4  # at most one for every so many free ones: together they save gradients, too many get in each other's way
@@ -37,9 +38,15 @@ def times(S: np.ndarray, free: np.ndarray, d: np.ndarray, k: int, scale: float, 
 @njit(cache=True, nogil=True, error_model="numpy")
 def gradient(S: np.ndarray, m: np.ndarray, tau: float, w: np.ndarray) -> np.ndarray:
     """Sw - tau m."""
-    held = np.flatnonzero(w)
-    out = -tau * m
-    times(S, held, w[held], len(held), 1.0, out)
+    n, k = len(w), 0
+    out, some = np.empty(n), np.empty(n)
+    held = np.empty(n, np.int64)
+    for i in range(n):
+        out[i] = -tau * m[i]
+        if w[i] != 0.0:
+            held[k], some[k] = i, w[i]
+            k += 1
+    times(S, held, some, k, 1.0, out)
     return out
 
 
@@ -84,15 +91,16 @@ def descend(
     """Take w (feasible, changed in place) to the optimum; stop where no asset gains more than `fine` a unit moved, or after `most`
     steps. Returns the steps taken. A `line` of length n becomes dw/dtau there, while the same assets are free."""
     n = len(w)
-    shift = np.trace(S) / n
+    shift = 0.0
+    for i in range(n):
+        shift += S[i, i] / n
     if shift <= 0.0:
         shift = 1.0
     g = gradient(S, m, tau, w)
-    place = np.full(n, -1)
-    free = np.empty(n, np.int64)
-    lows, highs, slope = np.zeros(n), np.ones(n), np.zeros(n)
-    d, y, q, column = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    held, still = np.empty(1, np.int64), np.ones(1)
+    where, vectors = np.empty((2, n), np.int64), np.empty((7, n))  # an allocation costs as much as a small step
+    place, free = where[0], where[1]
+    place[:] = -1
+    lows, highs, slope, d, y, q, column = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4], vectors[5], vectors[6]
     R = np.empty((min(START, n), min(START, n)))
     k = 0
     for i in range(n):
@@ -158,9 +166,9 @@ def descend(
                 d[t] = -sign * (column[t] + along * q[t])
             backward(R, k, d)
             curve = np.zeros(n)
-            held[0], still[0] = j, sign
             times(S, free, d, k, 1.0, curve)
-            times(S, held, still, 1, 1.0, curve)
+            for i in range(n):
+                curve[i] += sign * S[j, i]
             bend, gain = sign * curve[j], sign * (g[j] + tau * slope[j])
             for t in range(k):
                 bend += d[t] * curve[free[t]]
@@ -206,51 +214,3 @@ def descend(
                     if joined(R, k, column, S[i, i] + shift):
                         k = enter(R, k, i, level - (g[i] + tau * slope[i]), column, free, place, y, q)
     return most
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def level_of(g: np.ndarray, tau: float, slope: np.ndarray, free: np.ndarray, k: int) -> float:
-    """The derivative that the free assets share at their best point."""
-    total = 0.0
-    for t in range(k):
-        total += g[free[t]] + tau * slope[free[t]]
-    return float(total / max(k, 1))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def enter(
-    R: np.ndarray, k: int, j: int, wish: float, column: np.ndarray, free: np.ndarray, place: np.ndarray, y: np.ndarray, q: np.ndarray
-) -> int:
-    """Free asset j, whose column joined R; returns how many are free."""
-    free[k], place[j] = j, k
-    y[k] = (wish - dot(column, y, 0, k)) / R[k, k]
-    q[k] = (1.0 - dot(column, q, 0, k)) / R[k, k]
-    return k + 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def direction(
-    R: np.ndarray, k: int, m: np.ndarray, slope: np.ndarray, free: np.ndarray, q: np.ndarray, y: np.ndarray, line: np.ndarray
-) -> None:
-    """How the optimal weights move with tau; y is overwritten."""
-    for t in range(k):
-        y[t] = m[free[t]] - slope[free[t]]
-    forward(R, k, y)
-    along = dot(q, y, 0, k) / dot(q, q, 0, k)
-    for t in range(k):
-        y[t] -= along * q[t]
-    backward(R, k, y)
-    line[:] = 0.0
-    for t in range(k):
-        line[free[t]] = y[t]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def drop(R: np.ndarray, k: int, at: int, free: np.ndarray, place: np.ndarray, y: np.ndarray, q: np.ndarray) -> int:
-    """Hold the free asset at position `at` still; returns how many are left free."""
-    left(R, k, at, y, q)
-    place[free[at]] = -1
-    for t in range(at, k - 1):
-        free[t] = free[t + 1]
-        place[free[t]] = t
-    return k - 1

@@ -25,7 +25,9 @@ def solve_variance(S, m, aversion, caps, kinks, costs, w, most, allowed) -> tupl
     for _ in range(6):  # each begins from a fresh gradient and factor: iterative refinement
         steps += descend(S, m, tau, caps, kinks, costs, w, most, PART * allowed * tau, nothing)
         settled(w, caps)
-        g = gradient(S, m, tau, w) / tau
+        g = gradient(S, m, tau, w)
+        for i in range(len(g)):
+            g[i] /= tau
         again, price, miss = proof(g, w, caps, kinks, costs)
         if again >= gap:
             w[:] = before

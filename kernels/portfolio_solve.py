@@ -52,17 +52,19 @@ def feasible(start: np.ndarray, caps: np.ndarray) -> np.ndarray:
 def allowance(m: np.ndarray, largest: float, aversion: float, costs: np.ndarray, tolerance: float) -> float:
     """The gap to stop at: `tolerance`, less in proportion where the objective's slopes are below one, more only where they are above
     twenty (rounding)."""
-    magnitude = np.max(np.abs(m)) + aversion * max(largest, np.sqrt(largest)) + np.max(costs)
+    mean = cost = 0.0
+    for i in range(len(m)):
+        mean, cost = max(mean, abs(m[i])), max(cost, costs[i])
+    magnitude = mean + aversion * max(largest, np.sqrt(largest)) + cost
     return tolerance * max(min(1.0, magnitude), magnitude / 20.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def kinks_of(caps: np.ndarray, costs: np.ndarray, old: np.ndarray) -> np.ndarray:
     """Where the slope of the turnover cost changes: at the weights held, cut into [0, cap]; at nought without a cost."""
-    kinks = np.minimum(np.maximum(old, 0.0), caps)
+    kinks = np.empty(len(caps))
     for i in range(len(kinks)):
-        if costs[i] == 0.0:
-            kinks[i] = 0.0
+        kinks[i] = 0.0 if costs[i] == 0.0 else min(max(old[i], 0.0), caps[i])
     return kinks
 
 
@@ -71,7 +73,7 @@ def worth(
     S: np.ndarray, m: np.ndarray, k: float, deviating: bool, caps: np.ndarray, costs: np.ndarray, old: np.ndarray, w: np.ndarray
 ) -> tuple[float, float, np.ndarray]:
     """The objective at w, how far w is from feasible, and the gradient of the smooth cost."""
-    product = gradient(S, np.zeros(len(m)), 0.0, w)
+    product = gradient(S, m, 0.0, w)
     variance = variance_of(w, product, S)
     objective, budget, out = 0.0, 0.0, 0.0
     for i in range(len(w)):
@@ -107,7 +109,13 @@ def solved(S, largest, m, k, deviating, caps, costs, old, start, tolerance) -> A
         objective, out, g = worth(S, m, k, deviating, caps, costs, old, w)
         gap, nu, missed = proof(g, w, caps, kinks, costs)
         return w, objective, gap, nu, missed, out, steps, allowed
-    w = cheapest(k * np.diag(S) - m, caps, kinks, costs) if len(start) == 0 else feasible(start, caps)
+    if len(start):
+        w = feasible(start, caps)
+    else:
+        alone = np.empty(n)
+        for i in range(n):
+            alone[i] = k * S[i, i] - m[i]
+        w = cheapest(alone, caps, kinks, costs)
     if deviating:
         gap, nu, missed, steps = solve_deviation(S, m, k, caps, kinks, costs, w, 20 * n + 200, allowed)
     else:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from kernels.portfolio import Covariance, Portfolio, PortfolioError, optimize_portfolio
+from kernels.portfolio import Covariance, Portfolio, PortfolioError, Prepared, optimize_portfolio
 
 RISKS = ["variance", "deviation"]
 
@@ -166,6 +166,17 @@ def test_a_warm_start_ends_where_a_cold_one_does(n, seed, kind, risk, change):
     np.testing.assert_allclose(warm.weights, cold.weights, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["plain", "both"])
+def test_a_prepared_problem_answers_as_the_whole_call(kind):
+    m, S = market(12, 5)
+    more = options(12, kind, 5)
+    old = more.pop("previous", None)
+    prepared = Prepared(S, 2.0, **more)
+    for change in (1.0, 1.1):
+        whole = optimize_portfolio(m * change, S, 2.0, previous=old, **more)
+        np.testing.assert_array_equal(prepared.solve(m * change, previous=old).weights, whole.weights)
+
+
 def test_without_aversion_the_best_assets_are_filled():
     found = optimize_portfolio(np.array([0.1, 0.3, 0.2]), np.eye(3), 0.0, caps=0.6)
     np.testing.assert_allclose(found.weights, [0, 0.6, 0.4], atol=1e-15)
@@ -203,6 +214,8 @@ EYE = np.eye(3)
         ({"turnover_cost": -0.1, "previous": [1, 0, 0]}, "cost 0 is negative"),
         ({"risk": "range"}, "'variance' or 'deviation'"),
         ({"start": [1, 0]}, "begin from must be 3 numbers"),
+        ({"start": np.array([1, np.nan, 0])}, "begin from hold nan at 1"),
+        ({"mean": np.array([1, np.nan, 0])}, "the means hold nan at 1"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
