@@ -1,4 +1,4 @@
-"""A live stream as it comes off the socket: all frames of one read are decoded in one call and handed on together.
+"""A live stream as it comes off the socket: all frames of one read are decoded together and handed on together.
 
 socket -> picows (frames) -> kernels.frames_live (events) -> `told`
 """
@@ -10,7 +10,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from kernels.frames_live import Batch, Live
 
-OPEN = b"{"
+OPEN = ord("{")
 MOST = 256  # frames decoded in one call: with more of them, they leave the processor's cache before they are read
 
 
@@ -29,16 +29,17 @@ class Feed(WSListener):
     ) -> None:
         self.live, self.told, self.ended, self.clock = live, told, ended, clock
         self._waiting: list[bytes] = []
+        self._wait = self._waiting.append
         self._begun: list[bytes] = []  # of a message whose end is still to come
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
         # To ask for the kind costs as much as all the rest; only a whole message begins like this.
-        if payload.startswith(OPEN) and frame.fin and not self._begun:
-            self._waiting.append(payload)
+        if payload and payload[0] == OPEN and frame.fin and not self._begun:
+            self._wait(payload)
         else:
             self._otherwise(transport, frame, payload)
-        if frame.last_in_buffer or len(self._waiting) == MOST:
+        if frame.last_in_buffer:
             self.flush()
 
     def _otherwise(self, transport: WSTransport, frame: WSFrame, payload: bytes) -> None:
@@ -46,8 +47,8 @@ class Feed(WSListener):
         if kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             self._begun.append(payload)
             if frame.fin:
-                self._waiting.append(b"".join(self._begun))
-                self._begun = []
+                self._wait(b"".join(self._begun))
+                self._begun.clear()
         elif kind == WSMsgType.CLOSE:
             self.flush()
             transport.send_close(frame.get_close_code(), frame.get_close_message())
@@ -59,7 +60,13 @@ class Feed(WSListener):
             self.ended()
 
     def flush(self) -> None:
-        """Decode what waits."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            self.told(self.live.decode(waiting, self.clock()))
+        """Decode what waits, some hundred frames at a time."""
+        if not self._waiting:
+            return
+        waiting, now = self._waiting.copy(), self.clock()
+        self._waiting.clear()  # before anything is told: what fails there must not be told again
+        if len(waiting) <= MOST:
+            self.told(self.live.decode(waiting, now))
+            return
+        for start in range(0, len(waiting), MOST):
+            self.told(self.live.decode(waiting[start : start + MOST], now))
