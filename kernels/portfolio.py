@@ -54,15 +54,16 @@ def optimize_portfolio(
     mean [n] and covariance [n, n] in the same unit of return; caps, one or [n], at most this weight an asset; turnover_cost, one or
     [n], per unit of weight changed; start [n], weights to begin from (those of the last solve make it warm). Solved to a gap of
     `tolerance` (1e-12 by the active set, 1e-9 by FISTA), less in proportion where the objective's slopes are below one, and more
-    only where they are above twenty (rounding). Raises PortfolioError.
+    only where they are above twenty (rounding). Where the method asked for does not reach that, another is tried; `certified` says
+    whether any did. Raises PortfolioError.
     """
     prepared = Prepared(covariance, aversion, risk=risk, caps=caps, turnover_cost=turnover_cost, method=method, tolerance=tolerance)
     return prepared.solve(mean, previous=previous, start=start)
 
 
 class Prepared:
-    """A portfolio problem that waits for its means: the live path's form. Arguments as of `optimize_portfolio`; one thread at a time
-    is not asked for (nothing is kept between solves)."""
+    """A portfolio problem that waits for its means: the live path's form. Arguments as of `optimize_portfolio`. Nothing is kept between
+    solves, so threads may share one."""
 
     __slots__ = ("method", "n", "nothing", "rules", "tolerance")
 

@@ -8,6 +8,8 @@ above that bound.
 import numpy as np
 from numba import njit
 
+NEAR = 1e-15  # of a knot: on it (where every asset is on one, the budget may need the last digit of a weight)
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def slopes(w: float, cap: float, kink: float, cost: float) -> tuple[float, float]:
@@ -25,7 +27,8 @@ def prices(s: np.ndarray, w: np.ndarray, caps: np.ndarray, kinks: np.ndarray, co
     """
     low, high = -np.inf, np.inf
     for i in range(len(w)):
-        before, after = slopes(w[i], caps[i], kinks[i], costs[i])
+        before, _ = slopes(w[i] - NEAR, caps[i], kinks[i], costs[i])
+        _, after = slopes(w[i] + NEAR, caps[i], kinks[i], costs[i])
         low = max(low, -s[i] - after)
         high = min(high, -s[i] - before)
     if high == np.inf:  # no asset has weight to give
@@ -64,8 +67,9 @@ def proof(s: np.ndarray, w: np.ndarray, caps: np.ndarray, kinks: np.ndarray, cos
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def settled(w: np.ndarray, caps: np.ndarray) -> None:
-    """Mend weights that miss feasibility by rounding, in place: into their bounds, and the rest of the budget where there is room."""
+def settled(w: np.ndarray, caps: np.ndarray, kinks: np.ndarray) -> None:
+    """Mend weights that miss feasibility by rounding, in place: into their bounds, and the rest of the budget
+    to an asset off its knots (one on a knot would look as if it had left it)."""
     for i in range(len(w)):
         w[i] = min(max(w[i], 0.0), caps[i])
     for _ in range(4):
@@ -81,7 +85,7 @@ def settled(w: np.ndarray, caps: np.ndarray) -> None:
         at, room = 0, 0.0
         for i in range(len(w)):
             free = min(w[i], caps[i] - w[i])
-            if free > room:
+            if free > room and w[i] != kinks[i]:
                 at, room = i, free
         if room == 0.0:
             for i in range(len(w)):

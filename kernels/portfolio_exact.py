@@ -24,7 +24,7 @@ def solve_variance(S, m, aversion, caps, kinks, costs, w, most, allowed) -> tupl
     before, nothing = w.copy(), np.empty(0)
     for _ in range(6):  # each begins from a fresh gradient and factor: iterative refinement
         steps += descend(S, m, tau, caps, kinks, costs, w, most, PART * allowed * tau, nothing)
-        settled(w, caps)
+        settled(w, caps, kinks)
         g = gradient(S, m, tau, w)
         for i in range(len(g)):
             g[i] /= tau
@@ -68,7 +68,7 @@ def solve_deviation(S, m, aversion, caps, kinks, costs, w, most, allowed) -> tup
     for _ in range(ROUNDS):
         tau = np.sqrt(x)
         steps += descend(S, m, tau, caps, kinks, costs, w, most, PART * allowed * tau, line)
-        settled(w, caps)
+        settled(w, caps, kinks)
         Sw = gradient(S, nothing, 0.0, w)
         variance = variance_of(w, Sw, S)
         if variance > 0.0:
@@ -89,7 +89,7 @@ def solve_deviation(S, m, aversion, caps, kinks, costs, w, most, allowed) -> tup
         if at_end <= rounding_of(w, S):
             at_end = 0.0
         if shorter and at_end == 0.0:
-            settled(u, caps)
+            settled(u, caps, kinks)
             again, price, miss = proof(z - m, u, caps, kinks, costs)
             again += max(0.0, k * np.sqrt(variance_of(u, gradient(S, nothing, 0.0, u), S)) - np.dot(z, u))
             if again < gap:

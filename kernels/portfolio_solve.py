@@ -30,12 +30,12 @@ def cheapest(s: np.ndarray, caps: np.ndarray, kinks: np.ndarray, costs: np.ndarr
         rest -= take
         if rest <= 0.0:
             break
-    settled(w, caps)
+    settled(w, caps, kinks)
     return w
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def feasible(start: np.ndarray, caps: np.ndarray) -> np.ndarray:
+def feasible(start: np.ndarray, caps: np.ndarray, kinks: np.ndarray) -> np.ndarray:
     """Weights to begin from, made feasible: cut into their bounds, then filled up or cut down in proportion."""
     w = np.minimum(np.maximum(start, 0.0), caps)
     total = np.sum(w)
@@ -44,7 +44,7 @@ def feasible(start: np.ndarray, caps: np.ndarray) -> np.ndarray:
     elif total < 1.0:
         room = caps - w
         w += room * ((1.0 - total) / max(np.sum(room), 1.0 - total))
-    settled(w, caps)
+    settled(w, caps, kinks)
     return w
 
 
@@ -89,10 +89,10 @@ def worth(
 @njit(cache=True, nogil=True, error_model="numpy")
 def judged(S, largest, m, k, deviating, caps, costs, old, found, tolerance) -> Answer:
     """Weights found elsewhere, settled, with their proof."""
-    w = found.copy()
-    settled(w, caps)
+    w, kinks = found.copy(), kinks_of(caps, costs, old)
+    settled(w, caps, kinks)
     objective, out, g = worth(S, m, k, deviating, caps, costs, old, w)
-    gap, nu, missed = proof(g, w, caps, kinks_of(caps, costs, old), costs)
+    gap, nu, missed = proof(g, w, caps, kinks, costs)
     return w, objective, gap, nu, missed, out, 0, allowance(m, largest, k, costs, tolerance)
 
 
@@ -110,7 +110,7 @@ def solved(S, largest, m, k, deviating, caps, costs, old, start, tolerance) -> A
         gap, nu, missed = proof(g, w, caps, kinks, costs)
         return w, objective, gap, nu, missed, out, steps, allowed
     if len(start):
-        w = feasible(start, caps)
+        w = feasible(start, caps, kinks)
     else:
         alone = np.empty(n)
         for i in range(n):

@@ -77,9 +77,10 @@ def optimal(found: Portfolio, m, S, aversion, risk, caps=None, previous=None, tu
     g = S @ w * (2 * aversion if risk == "variance" else aversion / np.sqrt(w @ S @ w)) - m
     cap = np.ones_like(w) if caps is None else np.minimum(caps, 1)
     cost, old = np.broadcast_to(turnover_cost, w.shape), np.zeros_like(w) if previous is None else previous
-    rising = g + np.where(w >= old, cost, -cost)
-    falling = g + np.where(w > old, cost, -cost)
-    can_rise, can_fall = w < cap, w > 0
+    near = 1e-15  # of a knot: on it
+    rising = g + np.where(w >= old - near, cost, -cost)
+    falling = g + np.where(w > old + near, cost, -cost)
+    can_rise, can_fall = w < cap - near, w > near
     assert (rising[can_rise] >= -found.budget_price - within).all()
     assert (falling[can_fall] <= -found.budget_price + within).all()
 
