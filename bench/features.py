@@ -169,4 +169,5 @@ BENCH = Bench(
     variants=VARIANTS,
     rows=ROWS,
     check=check,
+    rounds=1,  # a round of it takes minutes
 )

@@ -245,4 +245,5 @@ BENCH = Bench(
         ),
     ),
     check=check,
+    rounds=1,  # a round of it takes minutes
 )

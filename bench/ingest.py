@@ -246,4 +246,5 @@ BENCH = Bench(
         Row("aggTrades zip to Parquet, memory", "MB", "ours", PEERS, at_most=300),
         Row("aggTrades zip to the lake's raw pieces", "rows/s", "lake", PEERS, work="rows", limit="inflate"),
     ),
+    rounds=1,  # a round of it takes minutes
 )
