@@ -14,7 +14,8 @@ import numpy as np
 from bench.harness import Arrays, Bench, BenchError, Pass, Row, Taken, Variant
 from bench.portfolio_solvers import AVERSION, OURS, PEERS, SIZES, Case, active_set, jax_fista, value
 from bench.runner import PEERS as PEERS_PYTHON
-from bench.runner import ROOT, THREADS, Say, made, plain, ready
+from bench.runner import ROOT, THREADS, Say, made, plain
+from core.benches import missing
 
 ROUNDS, SECONDS = 2, 0.15
 CHANGES = 16
@@ -73,8 +74,8 @@ def rows() -> list[Row]:
 
 
 def take(say: Say) -> list[dict[str, Any]]:
-    if not ready():
-        raise BenchError("the peers are not installed; `make bench` installs them")
+    if reason := missing():
+        raise BenchError(reason)
     taken: dict[str, list[Taken]] = {}
     gaps: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="scalp-bench-portfolio-") as folder:

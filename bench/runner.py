@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Arrays, Bench, BenchError, Row, Taken, Variant
+from core.benches import ROOT, missing
 
-ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / ".venv" / "bin" / "python"
 THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+LONGEST_S = 300.0
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 KEYS = (
     "bench", "name", "unit", "ours", "spread", "p99_over_median", "peer", "peer_value", "peers", "ratio", "target", "limit", "limit_value",
@@ -25,15 +26,10 @@ KEYS = (
 Say = Callable[[str], None]
 
 
-def ready() -> bool:
-    """Whether the peers are installed."""
-    return PEERS.exists()
-
-
 def run(bench: Bench, say: Say, *, rounds: int | None = None, large: int | None = None) -> list[dict[str, Any]]:
     """The rows of one benchmark. Raises BenchError where results differ or a variant fails."""
-    if not ready() and any(v.peer for v in bench.variants):
-        raise BenchError("the peers are not installed; `make bench` installs them")
+    if any(v.peer for v in bench.variants) and (reason := missing()):
+        raise BenchError(reason)
     with tempfile.TemporaryDirectory(prefix=f"scalp-bench-{bench.name}-") as folder:
         small, big = Path(folder) / "small", Path(folder) / "large"
         small.mkdir()
@@ -64,7 +60,10 @@ def worker(bench: Bench, variant: Variant, inputs: Path, *more: str) -> str:
     python = str(PEERS) if variant.peer else sys.executable
     env = os.environ | dict.fromkeys(THREADS, str(variant.threads)) | {"PYTHONPATH": str(ROOT)} | dict(variant.env)
     command = [python, "-m", "bench.worker", bench.name, variant.name, str(inputs), *more]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{bench.name}, {variant.name}, did not end within {LONGEST_S:.0f} s") from None
     if done.returncode:
         raise BenchError(f"{bench.name}, {variant.name}, ended with {done.returncode}:\n{done.stderr.strip()[-2000:]}")
     return done.stdout.strip().rpartition("\n")[2]

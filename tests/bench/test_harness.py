@@ -69,8 +69,14 @@ def test_a_process_measures_its_passes_its_first_pass_and_its_memory(tmp_path: P
 
 @pytest.mark.parametrize(
     ("ours", "peer", "within"),
-    [([1.0, 2.0], [1.0], 0.0), ([1.0, 2.0], [1.0, 2.0000001], 0.0), ([1.0, np.nan], [1.0, 2.0], 1e-3), ([1, 2], [1, 3], 0.0)],
-    ids=["shapes", "an ulp", "NaN against a number", "integers"],
+    [
+        ([1.0, 2.0], [1.0], 0.0),
+        ([1.0, 2.0], [1.0, 2.0000001], 0.0),
+        ([1.0, np.nan], [1.0, 2.0], 1e-3),
+        ([1, 2], [1, 3], 0.0),
+        ([2**60], [2**60 + 1], 0.0),
+    ],
+    ids=["shapes", "an ulp", "NaN against a number", "integers", "integers that are one float"],
 )
 def test_results_that_differ_are_not_timed(ours: list, peer: list, within: float):
     with pytest.raises(BenchError, match=r"x: .* against"):
