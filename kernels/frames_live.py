@@ -125,6 +125,8 @@ class Live:
             name: of for name, of in scales.items() if not all(0 <= d <= MAX_DECIMALS for d in of) or not 0 < len(name) <= LONGEST
         }:
             raise ValueError(f"not decimals of a symbol: {wrong}")
+        if not scales:
+            raise ValueError("no symbol to decode: `scales` is empty")
         told = stream_of(stream) if stream else (ODD, True, "")
         if isinstance(told, str):
             raise ValueError(f"{told}: {stream}")

@@ -168,7 +168,7 @@ def scan(text, n_frames, own, names, meta, rows, pairs):  # pragma: no cover - c
         else:
             row[KIND], n = ODD, before
             n_odd += 1
-        at = max(at, start)
+            at = start  # where reading stopped may be past the line's end
         while text[at] != NEWLINE:
             at += 1
         at += 1

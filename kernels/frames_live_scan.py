@@ -82,7 +82,9 @@ def begun(text, at, kind, code):  # pragma: no cover - compiled
     kind = ODD
     if same(text, at, ALL):
         kind, at = QUOTE, at + len(ALL)
-        return (kind if same(text, at, DATA) else ODD), True, at, at, at + len(DATA)
+        if not same(text, at, DATA):
+            return ODD, True, at, at, at
+        return kind, True, at, at, at + len(DATA)
     while LETTER[text[at]]:
         at += 1
     last = at
@@ -107,7 +109,9 @@ def begun(text, at, kind, code):  # pragma: no cover - compiled
             for speed in SPEEDS:
                 if kind < 0 and same(text, at, speed):
                     kind, at = depth, at + len(speed)
-    return (kind if same(text, at, DATA) else ODD), True, first, last, at + len(DATA)
+    if kind < 0 or not same(text, at, DATA):
+        return ODD, True, first, last, at  # not past what has not been seen: the line may end here
+    return kind, True, first, last, at + len(DATA)
 
 
 @njit(cache=True, nogil=True)

@@ -219,6 +219,15 @@ def test_a_bad_payload_spoils_no_other_of_its_batch():
         assert [plain_values(e) for e in Live(SCALES).decode(mixed, NS)][1::2] == alone
 
 
+@pytest.mark.parametrize("at", range(1, 60))
+def test_a_payload_cut_off_anywhere_costs_no_other_event(at: int):
+    cut = written("aggTrade", AGGREGATE)[:at]
+    numbered = [written("aggTrade", AGGREGATE | {"a": n}) for n in (2, 1)]
+    events = list(Live(SCALES).decode([cut, numbered[0], cut, cut, numbered[1] + b"\n", *[cut] * 100], NS))
+    assert [event.trade_id for event in events if isinstance(event, Trade)] == [2, 1]
+    assert len(events) == 105 and sum(isinstance(event, Refused) for event in events) == 103
+
+
 def test_a_batch_names_the_sides_of_a_book_as_the_book_takes_them():
     batch = Live(SCALES).decode([written("depth", DIFF), written("trade", TRADE)], NS)
     bids, asks = batch.sides(0)
@@ -226,9 +235,9 @@ def test_a_batch_names_the_sides_of_a_book_as_the_book_takes_them():
     assert bids.offsets.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize(("scales", "stream"), [({"BTCUSDT": (13, 0)}, ""), ({"": (1, 1)}, ""), (SCALES, "btcusdt@kline_1m")], ids=str)
+@pytest.mark.parametrize(("scales", "stream"), [({"BTCUSDT": (13, 0)}, ""), ({"": (1, 1)}, ""), ({}, ""), (SCALES, "btcusdt@kline_1m")], ids=str)
 def test_what_no_decoder_can_be_made_of_is_refused(scales: dict[str, tuple[int, int]], stream: str):
-    with pytest.raises(ValueError, match=r"not decimals|unknown stream"):
+    with pytest.raises(ValueError, match=r"not decimals|unknown stream|no symbol"):
         Live(scales, stream=stream)
 
 

@@ -17,6 +17,7 @@ from tasks.generated import write_day, write_market
 from tasks.recordings import read_recording
 
 KEY = ("generated", "SIMUSDT", date(2026, 1, 5))
+SIDE_BY_SIDE = 6  # tables of a clean day that may be on their way to the disk at once
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -96,11 +97,13 @@ def test_a_killed_build_tears_nothing_and_is_made_up_for(
     killed(build, root, function, call)
     left = contents(store)
     assert before.items() <= left.items(), "what was there is as it was"
-    assert len(left) == len(before) + n_parts
+    # The small tables of a clean day are written side by side: a part that was about to be renamed may not have made it.
+    most = len(before) + n_parts
+    assert len(left) == most if build == "features" else most - SIDE_BY_SIDE < len(left) <= most
     for table in store.tables():
         for part in store.parts(table):
             assert store.scan(part).collect().height == store.lineage(part).rows  # type: ignore[union-attr]
-    assert store.sweep() == 1, "one file was half written"
+    assert 1 <= store.sweep() <= (1 if build == "features" else SIDE_BY_SIDE), "what was half written is swept"
     BUILDS[build](store)
     undisturbed = contents(Store(lakes["built"]))
     made = contents(store)
