@@ -1,7 +1,7 @@
 """The decision over a hundred symbols, once a bar: indicators updated and a weight for each, from NumPy arrays to a NumPy array.
 
-The plain way beside it is pandas and NumPy: rolling columns over the last 60 bars, of which the last row counts (what a team writes
-first), and the same arithmetic for the decision.
+The plain way beside it is pandas and NumPy: rolling columns over the last 300 bars (so many that the seeds of its averages
+are forgotten to 1e-6), of which the last row counts (what a team writes first), and the same arithmetic for the decision.
 """
 # pyright: reportMissingImports=false
 

@@ -103,8 +103,9 @@ def of_network(which: Network, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for n in BATCHES:
         for name in names:
-            title = f"{which.name}, batch {n}: {name}" + (" (chosen)" if name == chosen else "")
-            rows.append(row(title, name, {p: times[p, n] for p in PEERS if p in asks}, times[name, n], least[n], errors[name]))
+            title = f"{which.name}, batch {n}: {name}"
+            made = row(title, name, {p: times[p, n] for p in PEERS if p in asks}, times[name, n], least[n], errors[name])
+            rows.append(made | {"chosen": name == chosen})
     return rows
 
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 STEP = 1 << 16  # compressed bytes read at once
 BLOCK = 1 << 18  # inflated bytes of a block: small enough to stay in the processor's cache until they are read
 LONGEST = 1 << 16  # of a line
-AHEAD = 4  # buffers there are
+AHEAD = 5  # buffers there are: two wait, one is read, one is filled, and a line that is too long takes a turn of its own
 HEADER = struct.Struct("<4s22xHH")  # of a member: a signature, and in the end the lengths of its name and of its extra field
 STORED, DEFLATED, ENCRYPTED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, 1
 

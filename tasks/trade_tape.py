@@ -39,7 +39,7 @@ kept = threading.local()
 
 
 class Block(NamedTuple):
-    rows: pa.Table  # of the day's own trades; its features are overwritten when the block after the next one is made
+    rows: pa.Table  # of the day's own trades; its features may be overwritten as soon as the next block is asked for
     complete: int  # rows in which every feature has a value
 
 

@@ -5,6 +5,7 @@ is not touched. First with and without waiting; then, from the better of those, 
 instance.
 """
 
+import contextlib
 import logging
 import shutil
 import time
@@ -108,10 +109,16 @@ def trials(server: Triton, repository: Repository, version: Version, onnx: Path,
             list(pool.map(server.load, names))
         yield names
     finally:
-        for trial in made:
-            if server.alive and server.versions(trial.model_name):
-                server.unload(trial.model_name)
-            shutil.rmtree(trial.folder, ignore_errors=True)
+        with contextlib.ExitStack() as gone:  # each is tried, whatever became of the one before
+            for trial in made:
+                gone.callback(shutil.rmtree, trial.folder, ignore_errors=True)
+                if server.alive:
+                    gone.callback(unloaded, server, trial.model_name)
+
+
+def unloaded(server: Triton, name: str) -> None:
+    if server.alive and server.versions(name):
+        server.unload(name)
 
 
 def paces(server: Triton, names: Sequence[str], n: int, window: Floats, until: float) -> list[dict[str, Any]]:
@@ -136,7 +143,7 @@ def paces(server: Triton, names: Sequence[str], n: int, window: Floats, until: f
             "p50_ms": round(float(np.percentile(one, 50)), 3),
             "p99_ms": round(float(np.percentile(one, 99)), 3),
             "per_s": round(float(np.median(rate)), 1),
-            "load_p99_ms": round(float(np.percentile(load, 99)), 2),
+            "load_p99_ms": round(float(np.percentile(load, 99)), 2) if load else MOST_MS,
             "stalled": sum(ms > STALL_MS for ms in load),
         }
         for one, rate, load in zip(singles, rates, loads, strict=True)
@@ -160,9 +167,9 @@ def many_clients(server: Triton, model: str, n: int, window: Floats) -> list[flo
 
     def client(_: int) -> list[float]:
         with Predictor(server.grpc_url, model, n) as ask:
-            ask(window)
+            warming = timed(ask, window)
             time.sleep(max(0.0, begin - time.perf_counter()))
-            took = []
+            took = [warming] if warming > STALL_MS else []  # a stall counts whenever it comes
             while time.perf_counter() < begin + LOAD_S:
                 took.append(timed(ask, window))
             return took

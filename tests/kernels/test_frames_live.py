@@ -235,7 +235,9 @@ def test_a_batch_names_the_sides_of_a_book_as_the_book_takes_them():
     assert bids.offsets.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize(("scales", "stream"), [({"BTCUSDT": (13, 0)}, ""), ({"": (1, 1)}, ""), ({}, ""), (SCALES, "btcusdt@kline_1m")], ids=str)
+@pytest.mark.parametrize(
+    ("scales", "stream"), [({"BTCUSDT": (13, 0)}, ""), ({"": (1, 1)}, ""), ({}, ""), (SCALES, "btcusdt@kline_1m")], ids=str
+)
 def test_what_no_decoder_can_be_made_of_is_refused(scales: dict[str, tuple[int, int]], stream: str):
     with pytest.raises(ValueError, match=r"not decimals|unknown stream|no symbol"):
         Live(scales, stream=stream)
