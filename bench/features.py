@@ -153,7 +153,7 @@ ROWS = (
     Row("features, one core", "rows/s", "ours", ONE, "rows", target=2.5),
     Row("features, two threads, against pandas", "rows/s", "ours, 2 threads", ("pandas",), "rows", target=20),
     Row("features, two threads", "rows/s", "ours, 2 threads", TWO, "rows", target=4, limit="stream", share=0.35),
-    Row("features, all 26, one core", "rows/s", "ours, all", ONE, "rows", target=2.5),
+    Row("features, all 26, one core", "rows/s", "ours, all", ONE, "rows"),
     Row("features, all 26, two threads", "rows/s", "ours, all, 2 threads", TWO, "rows", limit="stream, all"),
     Row("features, ten symbols interleaved", "rows/s", "ours, interleaved", ("polars, interleaved",), "rows", target=10),
     Row("features, interleaved, polars on two threads", "rows/s", "ours, interleaved", ("polars, interleaved, 2 threads",), "rows"),

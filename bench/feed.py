@@ -222,10 +222,10 @@ BENCH = Bench(
         Variant("raw socket", raw_socket, checked=False, seconds=0.5),
     ),
     rows=(
-        Row("decode a trade", "trades/s", "trades in batches", tuple(f"{n}, trades" for n in DECODERS), "trades", target=2.5),
+        Row("decode a trade", "trades/s", "trades in batches", tuple(f"{n}, trades" for n in DECODERS), "trades"),
         Row("decode a trade to an object", "trades/s", "trades as events", tuple(f"{n}, trades" for n in DECODERS), "trades"),
         Row("decode a trade, one a call, to an object", "us", "trades one by one", tuple(f"{n}, trades" for n in DECODERS), "trades"),
-        Row("decode a book of 20 levels", "books/s", "books in batches", tuple(f"{n}, books" for n in DECODERS), "books", target=2.5),
+        Row("decode a book of 20 levels", "books/s", "books in batches", tuple(f"{n}, books" for n in DECODERS), "books"),
         Row(
             "socket to decoded trade",
             "trades/s",
