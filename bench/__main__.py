@@ -15,8 +15,8 @@ from bench.runner import run
 from scalp.benching import UNSEEN, table
 
 ORDER = (
-    "features", "ingest", "feed", "feed_recordings", "portfolio", "indicators", "decision", "streaming", "fills", "inference", "compiling", "scale",
-    "migration",
+    "features", "ingest", "feed", "feed_recordings", "portfolio", "indicators", "decision", "streaming", "fills", "inference", "compiling",
+    "scale", "migration",
 )  # fmt: skip
 BEGUN_BY = os.getppid()
 
