@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from core import runs
 from core.benches import missing, named
 from core.runs import Stage
-from scalp.console import err, out, seconds
+from scalp.console import counted, err, out, seconds
 from scalp.failures import FAILED, OK, UsageError, guarded
 from scalp.running import attempt, trained_stage
 from scalp.session import Session
@@ -39,8 +40,8 @@ def bench(names: Sequence[str], *, peers: bool, as_json: bool) -> int:
         if as_json:
             print(json.dumps([{"ours": row["value"], **row} for row in rows]))
         elif rows:
-            width = out.width if out.is_terminal else UNSEEN
-            out.print(table(rows, width=width, spread=of_median), width=width)
+            shown_on = out if out.is_terminal else Console(width=UNSEEN, highlight=False)
+            shown_on.print(table(rows, width=shown_on.width, spread=of_median))
             out.print(f"{facts['machine']}\n{facts['versions']}", style="dim", soft_wrap=True)
         for warning in stage.warnings if stage else ():
             err.print(f"[yellow]![/yellow] {escape(warning)}", soft_wrap=True)
@@ -72,7 +73,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], took: str) -> str:
     met = f"; {sum(row['met'] for row in asked)} of {len(asked)} targets met" if asked else ""
     slow = [row["name"] for row in rows if row["regressed"]]
     worse = f"; [red]worse than the last runs: {', '.join(slow)}[/red]" if slow else "; none worse than the last runs"
-    return f"{len(rows)} rows in {took}{met}{worse}\nkept in out_bench__runs; [bold]scalp sql[/bold] reads it"
+    return f"{counted(len(rows), 'row')} in {took}{met}{worse}\nkept in out_bench__runs; [bold]scalp sql[/bold] reads it"
 
 
 def of_median(row: Mapping[str, Any]) -> float | None:
