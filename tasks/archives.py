@@ -15,7 +15,6 @@ import polars as pl
 import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import task_run
 
 from core.market import VENUE
 from core.store import Store
@@ -25,7 +24,7 @@ from kernels.archive_rows import INTS
 from tasks.archive_batches import Batch, Refused, Tally, Unfit, batches, looked, refusals
 from tasks.clean import recoverable
 from tasks.lines import Broken
-from tasks.raw import About, Rows, Source, alone, receipt_of, source_of, write_pieces
+from tasks.raw import About, Rows, Source, alone, listed, reading, receipt_of, source_of, write_pieces
 
 FORM = 1  # raised when the same bytes would give other rows
 GLOB = "*-aggTrades-*.zip"
@@ -38,19 +37,10 @@ SPOT, FUTURES = ("binance-spot",), ("binance-usdm", "binance-cm")
 def archives_in(folder: Path) -> list[Path]:
     """The archives of a folder and of those in it, in order of name. Raises `FileNotFoundError` where there is none."""
     expected = f"expected {GLOB} files, as data.binance.vision has them"
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}: {expected}")
-    found = sorted(path for path in folder.rglob(GLOB) if path.is_file() and not path.name.startswith("."))
-    if not found:
-        raise FileNotFoundError(f"nothing to read in {folder}: {expected}")
-    return found
+    return listed(folder, folder.rglob(GLOB), expected)
 
 
-def run_name() -> str:
-    return f"read {Path(task_run.parameters['uri']).name}"
-
-
-@task(task_run_name=run_name, retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable, cache_policy=NO_CACHE)
+@task(task_run_name=reading, retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable, cache_policy=NO_CACHE)
 def read_archive(store: Store, uri: str, *, venue: str = "") -> dict[str, Any]:
     """Read one archive into pieces of the raw tables. Returns its receipt's facts (`tasks.raw.write_pieces`) with name, venue, symbol,
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from prefect.runtime import task_run
 
 from core.store import Lineage, Part, Store, StoreError
 from core.tables import RAW, raw_table
 from tasks.raw_pieces import About, Rows, Source, Written
 
-__all__ = ["About", "Rows", "Source", "alone", "pieces_of", "receipt_of", "source_of", "write_pieces"]
+__all__ = ["About", "Rows", "Source", "alone", "listed", "pieces_of", "reading", "receipt_of", "source_of", "write_pieces"]
 
 _GUARD = threading.Lock()
 _READING: dict[str, threading.Lock] = {}  # by content
@@ -62,6 +63,21 @@ def receipts(store: Store, piece: str) -> Iterator[tuple[Part, Lineage]]:
 def pieces_of(facts: Mapping[str, Any]) -> list[Part]:
     """The parts a receipt names."""
     return [Part(table, venue, symbol, date.fromisoformat(day), piece) for table, venue, symbol, day, piece in facts["pieces"]]
+
+
+def listed(folder: Path, found: Iterable[Path], expected: str) -> list[Path]:
+    """The files among `found` in order of name, hidden ones left out. Raises `FileNotFoundError` where there is no folder, or no file."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}: {expected}")
+    files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise FileNotFoundError(f"nothing to read in {folder}: {expected}")
+    return files
+
+
+def reading() -> str:
+    """The name of a task run that reads the file `uri`."""
+    return f"read {Path(task_run.parameters['uri']).name}"
 
 
 def write_pieces(

@@ -11,7 +11,6 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import task_run
 
 from core.settings import Quality
 from core.store import Store
@@ -20,7 +19,7 @@ from kernels.frames_batch import TEXT
 from kernels.frames_columns import Tables
 from tasks.clean import recoverable
 from tasks.lines import Broken, blocks, texts_of
-from tasks.raw import About, Rows, Source, alone, receipt_of, source_of, write_pieces
+from tasks.raw import About, Rows, Source, alone, listed, reading, receipt_of, source_of, write_pieces
 
 SUFFIXES = (".gz", ".jsonl", ".txt")
 FORM = 1  # raised when the same bytes would give other rows
@@ -29,19 +28,10 @@ FORM = 1  # raised when the same bytes would give other rows
 def recordings_in(folder: Path) -> list[Path]:
     """The recorded files of a folder in order of name. Raises `FileNotFoundError` where there is no folder, or none in it."""
     expected = "expected *.gz files of lines '<time> <JSON>' (or *.jsonl, *.txt)"
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}: {expected}")
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file() and not path.name.startswith("."))
-    if not found:
-        raise FileNotFoundError(f"nothing to read in {folder}: {expected}")
-    return found
+    return listed(folder, (path for path in folder.glob("*") if path.suffix in SUFFIXES), expected)
 
 
-def run_name() -> str:
-    return f"read {Path(task_run.parameters['uri']).name}"
-
-
-@task(task_run_name=run_name, retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable, cache_policy=NO_CACHE)
+@task(task_run_name=reading, retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable, cache_policy=NO_CACHE)
 def read_recording(store: Store, uri: str, *, quality: Quality, venue: str | None = None, generated: bool = False) -> dict[str, Any]:
     """Read one file into pieces of the raw tables. Returns its receipt's facts (`tasks.raw.write_pieces`) and, beside them,
 
