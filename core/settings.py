@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from core import form
+from core import form, live_settings
 from core.mappings import MAPPINGS, Section, TableMapping
 
 PREFIX = "SCALP_"
@@ -185,6 +185,15 @@ class Settings(BaseSettings):
     triton: Triton = Triton()
     prefect: Prefect = Prefect()
     bench: Bench = Bench()
+    limits: live_settings.Limits = live_settings.Limits()
+    strategy: live_settings.Strategy = live_settings.Strategy()
+    execution: live_settings.Execution = live_settings.Execution()
+    rule: live_settings.Rule = live_settings.Rule()
+    model: live_settings.Model = live_settings.Model()
+    exchange: live_settings.Exchange = live_settings.Exchange()
+    venue: live_settings.Venue = live_settings.Venue()
+    ledger: live_settings.Ledger = live_settings.Ledger()
+    stream: live_settings.Stream = live_settings.Stream()
 
     @field_validator("data_dir")
     @classmethod
