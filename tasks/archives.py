@@ -52,6 +52,7 @@ def read_archive(store: Store, uri: str, *, venue: str = "") -> dict[str, Any]:
     """
     began = time.perf_counter()
     path = Path(uri)
+    held = state_of(path)
     source = source_of(path)
     params = {"form": FORM, "venue": venue or folder_venue(path)}
     with alone(source):
@@ -60,7 +61,7 @@ def read_archive(store: Store, uri: str, *, venue: str = "") -> dict[str, Any]:
             facts = receipt_of(store, source.sha256, params)
             skipped = facts is not None
             if facts is None:
-                facts = decode(store, path, source, params)
+                facts = decode(store, path, source, params, held)
         except Broken as broken:
             skipped = False
             error = f"{path}: {broken.why}; nothing of it is kept"
@@ -79,6 +80,18 @@ def folder_venue(path: Path) -> str | None:
             if tuple(parts[max(0, end - len(words)) : end]) == words:
                 return venue
     return None
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """What changes with a file's bytes: another file of its name, another length, a later write."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def unchanged(path: Path, held: tuple[int, ...]) -> None:
+    """Raise `Broken` where a file is not, or is no longer, the one whose hash was taken."""
+    if not path.exists() or state_of(path) != held:
+        raise Broken("it was changed while it was read: read it again once it is whole", 0)
 
 
 def checked(path: Path, source: Source) -> None:
@@ -110,18 +123,26 @@ def instrument_of(path: Path, told: str | None, layout: Layout) -> tuple[str, st
     return venue, symbol
 
 
-def decode(store: Store, path: Path, source: Source, params: dict[str, Any]) -> dict[str, Any]:
+def decode(store: Store, path: Path, source: Source, params: dict[str, Any], held: tuple[int, ...]) -> dict[str, Any]:
     """Read an archive and write its pieces and receipt; once more where a number is finer than the first ones were."""
     layout, places = looked(path, whole=False)
     of = instrument_of(path, params["venue"], layout)
     try:
-        return taken(store, path, source, params, of, places, settled=False)
+        return taken(store, path, source, params, held, of, places, settled=False)
     except Unfit:
-        return taken(store, path, source, params, of, looked(path, whole=True)[1], settled=True)
+        return taken(store, path, source, params, held, of, looked(path, whole=True)[1], settled=True)
 
 
 def taken(
-    store: Store, path: Path, source: Source, params: dict[str, Any], of: tuple[str, str], places: tuple[int, int], *, settled: bool
+    store: Store,
+    path: Path,
+    source: Source,
+    params: dict[str, Any],
+    held: tuple[int, ...],
+    of: tuple[str, str],
+    places: tuple[int, int],
+    *,
+    settled: bool,
 ) -> dict[str, Any]:
     tally, kinds = Tally(), {}
 
@@ -132,9 +153,11 @@ def taken(
             refused = tally.first_refused
             raise Broken(f"none of its {tally.lines:,} lines is a trade" + (f"; {first(refused)}" if refused else ""), 0)
         kinds["aggTrade"] = tally.rows
+        unchanged(path, held)
         if tally.refused:
             for some in refusals(path, places):
                 yield Rows("refused", *of, refused_rows(some, tally))
+            unchanged(path, held)
 
     return write_pieces(store, source, rows(), about={of: About(*places)}, params=params, frames=kinds)
 

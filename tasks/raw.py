@@ -101,15 +101,21 @@ def write_pieces(
 
     Returns the receipt's facts: uri, sha256, complete, error, n_rows (refused ones included), n_refused, by_reason,
     pieces, instruments, main, days, frames, clock_offset_ms, generated. Without a single row nothing is written, there is no
-    receipt, and `error` says so. Raises `StoreError` on a full disk; what was in the lake before is then still there.
+    receipt, and `error` says so. Raises `StoreError` on a full disk, and what `rows` raises; what was in the lake before is then still
+    there, and no new piece.
     """
     written = Written(store, source, about, params, complete=error is None, generated=generated)
     seen = set()
-    for of, batches in groupby(rows, key=lambda batch: batch.of):
-        if of in seen:
-            raise ValueError(f"{source.uri}: rows of {of} come in more than one run")
-        seen.add(of)
-        written.run(batches)
+    try:
+        for of, batches in groupby(rows, key=lambda batch: batch.of):
+            if of in seen:
+                raise ValueError(f"{source.uri}: rows of {of} come in more than one run")
+            seen.add(of)
+            written.run(batches)
+    except BaseException:
+        for part in written.new:
+            store.remove(part)  # no receipt would ever name them
+        raise
     if not written.pieces:
         error = error or f"{source.uri}: holds no rows"
     facts = written.facts(error, frames or {})

@@ -78,6 +78,7 @@ class Written:
         self.store, self.source, self.about, self.params = store, source, about, params
         self.known = {"uri": source.uri, "sha256": source.sha256, "complete": complete, "generated": generated}
         self.pieces: list[Part] = []
+        self.new: list[Part] = []  # those of the pieces that were not there before
         self.rows: Counter[tuple[str, str]] = Counter()
         self.by_reason: Counter[str] = Counter()
 
@@ -96,6 +97,8 @@ class Written:
                         sinks[day] = open_pieces.enter_context(self.store.writing(part, inputs=inputs, params=self.params))
                         sinks[day].facts.update(self.known | instrument_facts(self.about[venue, symbol]))
                         self.pieces.append(part)
+                        if not self.store.exists(part):
+                            self.new.append(part)
                     sinks[day].add(some)
                     widen(sinks[day].facts, some)
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Sequence
 from datetime import date
@@ -15,7 +16,7 @@ import pytest
 
 from core.settings import Quality
 from core.store import Store
-from tasks import archive_batches, archive_bytes
+from tasks import archive_batches, archive_bytes, archives
 from tasks.accounts import accounts
 from tasks.archives import archives_in, read_archive
 from tasks.clean import clean_day
@@ -222,6 +223,48 @@ def test_an_archive_that_is_not_whole_gives_an_error_and_no_row_and_heals(store:
     assert (read(store, path)["n_rows"], read(store, path)["error"]) == (20_000, None)
     path.write_bytes(whole[:-2_000])
     assert "20,000 rows read from it before are kept" in read(store, path)["error"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the second pass", "within it"])
+@pytest.mark.parametrize("change", ["another", "in place", "cut", "gone"])
+def test_an_archive_that_changes_while_it_is_read_leaves_nothing_of_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, late: bool
+):
+    lines = trades(3_000)
+    lines[2_000] = "nonsense"
+    path = archive(tmp_path, text(lines), method=zipfile.ZIP_STORED)
+    whole, read_again = path.read_bytes(), archives.refusals
+    os.utime(path, (1_767_571_200, 1_767_571_200))  # a later write is told by its time, which moves in steps
+
+    def changed() -> None:
+        if change == "another":
+            archive(tmp_path / "new", text(["nonsense", *trades(2_000)])).replace(path)
+        elif change == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(whole[:-2_000] if change == "cut" else whole)
+
+    def refusals(*of: Any) -> Any:
+        found = read_again(*of)
+        if late:
+            yield next(found)
+        changed()
+        yield from found
+
+    monkeypatch.setattr(archives, "refusals", refusals)
+    if change == "gone" and not late:
+        with pytest.raises(FileNotFoundError):
+            read(store, path)
+    else:
+        error = read(store, path)["error"]
+        assert str(path) in error
+        assert "nothing of it is kept" in error
+        assert late is False or "changed while it was read" in error
+    assert everything(store) == []
+    monkeypatch.undo()
+    path.write_bytes(whole)
+    facts = read(store, path)
+    assert (facts["n_rows"], facts["n_refused"], facts["error"]) == (3_000, 1, None)
 
 
 ODD = "time;M;p;qty;m;note;id"
