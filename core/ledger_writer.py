@@ -103,6 +103,7 @@ class Writer:
                 return False
             was = Status(row.status)
             over = not was.is_open and told.status.is_open
+            over |= told.status is Status.UNKNOWN and was not in (Status.INTENT, Status.SENT)  # it is known by now
             if over or told.filled < row.filled or (was == told.status and row.filled == told.filled):
                 return False
             changed: dict[str, Any] = {"order": told.order_id, "status": told.status.value, "filled": told.filled, "ts_changed": ts}

@@ -1,14 +1,16 @@
 """The trade-grain features one trade at a time: what the live worker runs, and what interleaved rows of several symbols run through.
 
-All that a symbol carries is one row of int64: the sums and extremes of its windows, its recurrences (as float64 of the same bits) and a
-ring of its last trades. `step` folds one trade in, `step_many` one trade of each of several symbols; both write features in the order
+All that a symbol carries is one row of int64: the sums and extremes of its windows, its recurrences (as float64 of the same bits) and rings
+of its last trades. `step` folds one trade in, `step_many` one trade of each of several symbols; both write features in the order
 of `trade_formulas.NAMES` and are bit for bit what `trade_features.build` makes of the same trades.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from kernels import trade_formulas as f
@@ -16,19 +18,22 @@ from kernels.trade_formulas import LONG, N_COMPARED, SHORT
 
 EVENT = ("ts_event", "known_at", "price", "size", "side", "segment", "top_known_at", "bid", "bid_size", "ask", "ask_size")
 
-# A symbol's row: integers, then floats, then the ring of (price, size, side, ts_event).
-COUNT, SEGMENT, S_20, Q_20, N_20, V_20, F_20, S_100, Q_100, V_100, F_100, B_100, LOW, HIGH, LAST, MAX_AGE = range(16)
-E_FAST, E_SLOW, E_SIGNAL, GAIN, LOSS, UNIT, SIZE_UNIT = range(16, 23)
-RING_AT, RING = 24, 128
-MASK = RING - 1
-WIDTH = RING_AT + 4 * RING
+# A symbol's row: integers, then floats, then rings of the last `LONG` trades: their prices side by side (what looks for the lowest and the
+# highest reads them eight at a time), then each one's (size, side, ts_event). PLACE is where the next trade goes.
+COUNT, PLACE, SEGMENT, S_20, Q_20, N_20, V_20, F_20, S_100, Q_100, V_100, F_100, B_100, LOW, HIGH, LAST, MAX_AGE = range(17)
+E_FAST, E_SLOW, E_SIGNAL, GAIN, LOSS, UNIT, SIZE_UNIT = range(17, 24)
+PRICES = 24
+REST = PRICES + LONG
+WIDTH = REST + 3 * LONG
 
 
 def state(
     n_symbols: int = 1, *, price_decimals: int | Sequence[int], size_decimals: int | Sequence[int], max_age: int
 ) -> NDArray[np.int64]:
     """An empty state, [n_symbols, WIDTH]; decimals for all or for each symbol, `max_age` of a top in ns."""
-    made = np.zeros((n_symbols, WIDTH), np.int64)
+    room = np.zeros(n_symbols * WIDTH + 7, np.int64)
+    first = -room.ctypes.data % 64 // 8  # a row begins where a line of the cache does
+    made = room[first : first + n_symbols * WIDTH].reshape(n_symbols, WIDTH)
     made[:, SEGMENT] = -1
     made[:, MAX_AGE] = max_age
     floats = made.view(np.float64)
@@ -41,21 +46,42 @@ compiled = njit(cache=True, nogil=True, error_model="numpy")
 inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
+def _borrowed(_, array):
+    """The same array without an owner, so that handing it on counts no references (atomic counts, several an event). The caller of the
+    compiled function holds the array meanwhile."""
+
+    def made(context, builder, signature, values):
+        whole = context.make_array(array)(context, builder, values[0])
+        whole.meminfo, whole.parent = whole.meminfo.type(None), whole.parent.type(None)
+        return whole._getvalue()
+
+    return array(array), made
+
+
+borrowed: Any = intrinsic(_borrowed)
+
+
 @compiled
-def _extremes(ints, s, count):
-    """Lowest and highest price of the last `LONG` trades, the newest being number `count - 1`."""
-    low = high = ints[s, RING_AT + 4 * ((count - 1) & MASK)]
-    for k in range(max(0, count - LONG), count):
-        p = ints[s, RING_AT + 4 * (k & MASK)]
-        low, high = min(low, p), max(high, p)
+def _extremes(ints, s):
+    """Lowest and highest price of the last `LONG` trades."""
+    low = high = ints[s, PRICES]
+    for k in range(PRICES, PRICES + LONG):
+        low, high = min(low, ints[s, k]), max(high, ints[s, k])
     return low, high
+
+
+@inlined
+def _places(ints, s):
+    """Where the next trade goes (there stands the one that is `LONG` trades old), and where the one stands that is `SHORT` trades old."""
+    at = ints[s, PLACE] & 127  # changes nothing, and shows the compiler that no index is negative
+    return at, (at - SHORT if at >= SHORT else at + (LONG - SHORT)) & 127
 
 
 @inlined
 def fold(ints, floats, s, ts_event, known_at, price, size, side, segment, top_known_at, bid, bid_size, ask, ask_size, out, k):
     """Fold one trade into row `s` of the state (as `ints` and `floats`), write its features to row `k` of `out`: all, or seventeen.
 
-    Arrays are passed whole with a row's number: a slice would cost a count of references, more than the arithmetic.
+    Arrays are passed whole with a row's number, `borrowed` where speed matters.
     """
     if segment != ints[s, SEGMENT]:
         for c in range(MAX_AGE):
@@ -71,10 +97,13 @@ def fold(ints, floats, s, ts_event, known_at, price, size, side, segment, top_kn
         raise OverflowError(f.TOO_WIDE)
     n = ints[s, COUNT]  # trades of the segment before this one
     ints[s, COUNT] = n + 1
-    at = RING_AT + 4 * (n & MASK)
-    ints[s, at], ints[s, at + 1], ints[s, at + 2], ints[s, at + 3] = price, size, side, ts_event
+    at, old = _places(ints, s)
+    gone = ints[s, PRICES + at], ints[s, REST + 3 * at], ints[s, REST + 3 * at + 1]
+    ints[s, PLACE] = at + 1 if at + 1 < LONG else 0
+    ints[s, PRICES + at] = price
+    ints[s, REST + 3 * at], ints[s, REST + 3 * at + 1], ints[s, REST + 3 * at + 2] = size, side, ts_event
     top = bid > 0 and ask > 0 and top_known_at < known_at and known_at - top_known_at <= ints[s, MAX_AGE]
-    _windows(ints, floats, s, n, price, size, out, k)
+    _windows(ints, floats, s, n, price, size, old, gone, out, k)
     _recurrences(floats, s, n, price, price - ints[s, LAST], out, k)
     ints[s, LAST] = price
     if top:
@@ -88,12 +117,12 @@ def fold(ints, floats, s, ts_event, known_at, price, size, side, segment, top_kn
         for c in range(f.MID, f.EFFECTIVE + 1):
             out[k, c] = np.nan
     if out.shape[1] > N_COMPARED:
-        _extras(ints, floats, s, n, price, size, side, ts_event, out, k)
+        _extras(ints, floats, s, n, price, size, side, ts_event, old, gone, out, k)
         out[k, f.TOP_AGE] = float(known_at - top_known_at) * 1e-9 if top else np.nan
 
 
 @inlined
-def _windows(ints, floats, s, n, price, size, out, k):
+def _windows(ints, floats, s, n, price, size, old, gone, out, k):
     unit = floats[s, UNIT]
     total, squares = ints[s, S_20] + price, ints[s, Q_20] + price * price
     worth, volume, long_volume = ints[s, N_20] + price * size, ints[s, V_20] + size, ints[s, V_100] + size
@@ -103,16 +132,14 @@ def _windows(ints, floats, s, n, price, size, out, k):
     out[k, f.RET_1] = f.log_return(price, ints[s, LAST]) if n >= 1 else np.nan
     out[k, f.RET_20] = np.nan
     if n >= SHORT:
-        old = RING_AT + 4 * ((n - SHORT) & MASK)
-        p, z = ints[s, old], ints[s, old + 1]
+        p, z = ints[s, PRICES + old], ints[s, REST + 3 * old]
         total, squares, worth, volume = total - p, squares - p * p, worth - p * z, volume - z
         out[k, f.RET_20] = f.log_return(price, p)
     if n >= LONG:
-        old = RING_AT + 4 * ((n - LONG) & MASK)
-        p, z = ints[s, old], ints[s, old + 1]
+        p, z, _ = gone
         long_volume -= z
         if (p == ints[s, LOW] and price > p) or (p == ints[s, HIGH] and price < p):
-            low, high = _extremes(ints, s, n + 1)
+            low, high = _extremes(ints, s)
     if not f.fits(low, high, long_volume):
         raise OverflowError(f.TOO_WIDE)
     ints[s, S_20], ints[s, Q_20], ints[s, N_20], ints[s, V_20] = total, squares, worth, volume
@@ -142,21 +169,19 @@ def _recurrences(floats, s, n, price, change, out, k):
 
 
 @inlined
-def _extras(ints, floats, s, n, price, size, side, ts_event, out, k):
+def _extras(ints, floats, s, n, price, size, side, ts_event, old, gone, out, k):
     flow, long_flow, buys = ints[s, F_20] + side * size, ints[s, F_100] + side * size, ints[s, B_100] + (1 if side > 0 else 0)
     total, squares = ints[s, S_100] + price, ints[s, Q_100] + price * price
     first = price
     out[k, f.SECONDS] = np.nan
     if n >= SHORT:
-        old = RING_AT + 4 * ((n - SHORT) & MASK)
-        flow -= ints[s, old + 1] * ints[s, old + 2]
-        out[k, f.SECONDS] = float(ts_event - ints[s, old + 3]) * 1e-9
+        flow -= ints[s, REST + 3 * old] * ints[s, REST + 3 * old + 1]
+        out[k, f.SECONDS] = float(ts_event - ints[s, REST + 3 * old + 2]) * 1e-9
     if n >= LONG:
-        old = RING_AT + 4 * ((n - LONG) & MASK)
-        first = ints[s, old]
+        first, z, way = gone
         total, squares = total - first, squares - first * first
-        long_flow -= ints[s, old + 1] * ints[s, old + 2]
-        buys -= 1 if ints[s, old + 2] > 0 else 0
+        long_flow -= z * way
+        buys -= 1 if way > 0 else 0
     ints[s, F_20], ints[s, S_100], ints[s, Q_100], ints[s, F_100], ints[s, B_100] = flow, total, squares, long_flow, buys
     out[k, f.FLOW_20] = f.share(flow, ints[s, V_20]) if n >= SHORT - 1 else np.nan
     out[k, f.RET_100] = f.log_return(price, first) if n >= LONG else np.nan
@@ -173,13 +198,14 @@ def _extras(ints, floats, s, n, price, size, side, ts_event, out, k):
 
 @compiled
 def _step(state, symbol, ts_event, known_at, price, size, side, segment, top_known_at, bid, bid_size, ask, ask_size, out):
-    row = out.reshape(1, out.size)
-    floats = state.view(np.float64)
-    fold(state, floats, symbol, ts_event, known_at, price, size, side, segment, top_known_at, bid, bid_size, ask, ask_size, row, 0)
+    ints, row = borrowed(state), borrowed(out).reshape(1, out.size)
+    floats = ints.view(np.float64)
+    fold(ints, floats, symbol, ts_event, known_at, price, size, side, segment, top_known_at, bid, bid_size, ask, ask_size, row, 0)
 
 
 @compiled
-def _step_many(state, symbols, e, out):
+def _step_many(kept, whose, events, made):
+    state, symbols, e, out = borrowed(kept), borrowed(whose), borrowed(events), borrowed(made)
     floats = state.view(np.float64)
     for k in range(len(symbols)):
         fold(

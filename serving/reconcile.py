@@ -1,0 +1,137 @@
+"""The venue is right: orders, fills and positions are compared with it before the first order and every few seconds, and differences told.
+
+An order that is `UNKNOWN` is asked for by its id, never sent again. One that the venue does not know is over once it can no longer
+arrive: a request older than the receive window is turned away, so after `horizon` it is `EXPIRED`.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from core import ledger_reader
+from core.events import Account, Incident, Input
+from core.ledger import Ledger
+from core.ledger_writer import Writer
+from core.orders import Balance, Held, Listing, Order, Standing, Status, numbers_of
+from serving.desk import Desk
+from serving.exchange import Exchange, ExchangeError
+
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """What a comparison found. `clean`: nothing differed from what we thought."""
+
+    clean: bool
+    incidents: tuple[Incident, ...]
+    n_fills: int  # that we had not heard of
+    n_orders: int  # whose state we had not heard of
+    n_unknown: int  # still unknown
+
+
+class Reconciler:
+    """`horizon_ns`: after it an order that the venue does not know can no longer arrive."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        ledger: Ledger,
+        writer: Writer,
+        desk: Desk,
+        listings: dict[str, Listing],
+        put: Callable[[Input], None],
+        clock: Callable[[], int],
+        horizon_ns: int,
+    ) -> None:
+        self.exchange, self.ledger, self.writer, self.desk = exchange, ledger, writer, desk
+        self.listings, self.put, self.clock, self.horizon_ns = listings, put, clock, horizon_ns
+        self.symbols = tuple(listings)
+        self.told: set[str] = set()  # incidents that were told already
+        self.differs: dict[str, int] = {}  # positions that differed the last time, and by how much
+
+    async def compare(self, *, first: bool = False) -> Found:
+        """One comparison. Raises `ExchangeError` where the venue cannot be asked. `first`: before anything was sent."""
+        found: list[Incident] = []
+        n_orders = await self._orders(found)
+        n_fills = 0
+        for symbol in self.symbols:
+            n_fills += await self._fills(symbol, found)
+        held, balances = await self.exchange.held()
+        differs = self._positions(held, balances)
+        for symbol, by in differs.items():
+            if first or self.differs.get(symbol) == by:  # twice alike: nothing was on its way
+                self._tell(found, "position_differs", symbol, f"the venue holds {by:+d} units more of {symbol} than our fills add up to")
+        self.differs = differs
+        clean = not differs and not found
+        if first or differs or found:
+            self.put(Account(ts=self.clock(), positions=tuple(held), balances=tuple(balances), clean=clean))
+        unknown = sum(standing.status is Status.UNKNOWN for _, standing in self._open())
+        return Found(clean, tuple(found), n_fills, n_orders, unknown)
+
+    def _open(self) -> list[tuple[Order, Standing]]:
+        with self.ledger.read() as connection:
+            return ledger_reader.open_orders(connection, self.writer.account)
+
+    async def _orders(self, found: list[Incident]) -> int:
+        """Open orders here and there. What we think open and the venue does not list is asked for one by one."""
+        asked_at = self.clock()
+        ours = {order.order_id: (order, standing) for order, standing in self._open()}
+        listed = {standing.order_id: standing for standing in await self.exchange.open_orders(self.symbols)}
+        changed = 0
+        for order_id, standing in listed.items():
+            if order_id in ours:
+                changed += self.desk.standing(standing)
+            elif not self._known(order_id):
+                what = "an order of ours that the ledger does not have" if numbers_of(order_id) else "an order that is not ours"
+                self._tell(found, "foreign_order", standing.symbol, f"{what} is open: {order_id}, {standing.side} {standing.size}")
+        for order_id, (order, standing) in ours.items():
+            if order_id in listed or order.ts > asked_at:
+                continue
+            told = await self.exchange.order(order.symbol, order_id)
+            if told is not None:
+                changed += self.desk.standing(told)
+            elif asked_at - order.ts > self.horizon_ns:
+                gone = Standing(
+                    order_id=order_id, symbol=order.symbol, status=Status.EXPIRED, filled=standing.filled,
+                    reason=f"the venue does not know it {(asked_at - order.ts) / 1e9:.0f} s after it was sent",
+                )  # fmt: skip
+                changed += self.desk.standing(gone)
+        return changed
+
+    def _known(self, order_id: str) -> bool:
+        with self.ledger.read() as connection:
+            return ledger_reader.order(connection, order_id) is not None
+
+    async def _fills(self, symbol: str, found: list[Incident]) -> int:
+        """Fills we have not heard of, by trade id."""
+        with self.ledger.read() as connection:
+            last = ledger_reader.last_trade_id(connection, self.writer.account, symbol)
+        new = 0
+        for fill in await self.exchange.fills(symbol, from_id=last + 1):
+            if not self.desk.fill(fill):
+                continue
+            new += 1
+            if not self._known(fill.order_id):
+                self._tell(found, "foreign_fill", symbol, f"trade {fill.trade_id} of order {fill.order_id}: {fill.side} {fill.size}")
+        return new
+
+    def _positions(self, held: Sequence[Held], balances: Sequence[Balance]) -> dict[str, int]:
+        """By how much the venue's positions differ from the sums of our fills, size units; on spot, balances are no positions."""
+        with self.ledger.read() as connection:
+            ours = ledger_reader.positions(connection, self.writer.account)
+        theirs = {position.symbol: position.size for position in held}
+        futures = [symbol for symbol, listing in self.listings.items() if not listing.spot]
+        return {symbol: by for symbol in futures if (by := theirs.get(symbol, 0) - ours.get(symbol, 0))}
+
+    def _tell(self, found: list[Incident], kind: str, symbol: str, detail: str) -> None:
+        """An incident, told once."""
+        if f"{kind} {detail}" in self.told:
+            return
+        self.told.add(f"{kind} {detail}")
+        incident = Incident(ts=self.clock(), kind=kind, symbol=symbol, detail=detail)
+        self.writer.incident(incident)
+        log.warning("%s: %s", kind, detail)
+        found.append(incident)
+
+
+__all__ = ["ExchangeError", "Found", "Reconciler"]

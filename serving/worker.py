@@ -1,0 +1,422 @@
+"""The live worker: frames and answers in, one engine, orders out. One asyncio loop; the engine sees one input after the other.
+
+    exchange.feed ----> queue -> journal -> engine.step -> ledger -> desk -> exchange
+    account, timers, predictions, commands -^
+
+Nothing here decides: it waits, writes down, and passes on. When a task ends, for whatever reason, the worker is not healthy any more.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from core.events import (
+    Approved,
+    Ask,
+    Cancel,
+    CancelAll,
+    Command,
+    CommandKind,
+    Connected,
+    Decision,
+    Disconnected,
+    Incident,
+    Input,
+    ModeChanged,
+    Overflowed,
+    Refused,
+    Resync,
+    Signal,
+    Timer,
+)
+from core.ledger import Ledger
+from core.ledger_writer import Writer
+from core.market import NS
+from kernels import engine
+from kernels.engine_plan import Plan
+from kernels.frames_live import Live
+from monitoring import metrics
+from serving.desk import Desk
+from serving.exchange import Exchange, ExchangeError
+from serving.journal import Journal
+from serving.predicting import Predicting
+from serving.reconcile import Found, Reconciler
+from serving.snapshots import snapshot_of
+
+log = logging.getLogger(__name__)
+TURN_NS = 5_000_000  # the engine lets others run after so long
+TICKERS = b"bookTicker"
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What the worker does besides trading; times as named."""
+
+    queue: int = 10_000
+    timer_ms: int = 100
+    reconcile_s: float = 5.0
+    answer_timeout_s: float = 2.0
+    mute_s: float = 10.0
+    horizon_s: float = 15.0
+    dead_man_s: float = 10.0
+    keep_orders_on_stop: bool = False
+
+
+class Worker:
+    """`published` hears of each decision and fill that a client may see. `run` returns when `stop` was called, or raises."""
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        ledger: Ledger,
+        writer: Writer,
+        journal: Journal | None,
+        plan: Plan,
+        predicting: Predicting | None,
+        clock: Callable[[], int],
+        rules: Rules,
+        published: Callable[[Input | Decision], None] = lambda told: None,
+    ) -> None:
+        self.exchange, self.ledger, self.writer, self.journal = exchange, ledger, writer, journal
+        self.plan, self.predicting, self.clock, self.rules, self.published = plan, predicting, clock, rules, published
+        self.symbols = tuple(plan.listings)
+        self.state = engine.init(plan, clock())
+        scales = {s: (of.instrument.price_decimals, of.instrument.size_decimals) for s, of in plan.listings.items()}
+        self.live = Live(scales, keep_unknown_fields=True)
+        self.desk = Desk(exchange, writer, self.put, clock, rules.answer_timeout_s)
+        self.reconciler = Reconciler(exchange, ledger, writer, self.desk, plan.listings, self.put, clock, round(rules.horizon_s * NS))
+        self.waiting: deque[Input | tuple[Sequence[bytes], int]] = deque()
+        self.n_waiting = 0  # frames
+        self.seq = 0
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.failed: dict[str, str] = {}  # task -> why it ended
+        self.last_frame = self.beat = clock()
+        self.last_found: Found | None = None
+        self.recording = "on" if journal is not None else "off"
+        self.resyncing: set[str] = set()
+        self._scheduled, self._stopping = False, asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    # In
+
+    def put(self, told: Input) -> None:
+        """An input that is not a frame."""
+        self.waiting.append(told)
+        self._wake()
+
+    def frames(self, payloads: Sequence[bytes], ts_recv: int) -> None:
+        """Frames as they came off the socket. Where too many wait, older tickers go first; then the symbols go stale, and say so."""
+        self.last_frame = ts_recv
+        if self.n_waiting + len(payloads) > self.rules.queue:
+            self._make_room()
+        if self.n_waiting + len(payloads) > self.rules.queue:
+            metrics.FRAMES_DROPPED.inc(len(payloads))
+            self._aside(payloads, ts_recv)
+            if not (self.waiting and isinstance(self.waiting[-1], Overflowed)):
+                self.waiting.append(Overflowed(ts=ts_recv, symbols=self.symbols))
+        else:
+            self.waiting.append((payloads, ts_recv))
+            self.n_waiting += len(payloads)
+        self._wake()
+
+    def _make_room(self) -> None:
+        """Of the tickers that wait, only the newest of each stream says anything: the others are recorded and go."""
+        kept: deque[Input | tuple[Sequence[bytes], int]] = deque()
+        seen: set[bytes] = set()
+        for item in reversed(self.waiting):
+            if isinstance(item, Input):
+                kept.appendleft(item)
+                continue
+            payloads, gone = [], []
+            for payload in reversed(item[0]):
+                stream = payload[:64].partition(b'"data"')[0]
+                old = TICKERS in stream and stream in seen
+                seen.add(stream)
+                (gone if old else payloads).append(payload)
+            if gone:
+                metrics.TICKERS_CONFLATED.inc(len(gone))
+                self._aside(gone[::-1], item[1])
+            if payloads:
+                kept.appendleft((payloads[::-1], item[1]))
+        self.waiting = kept
+        self.n_waiting = sum(len(item[0]) for item in kept if not isinstance(item, Input))
+
+    def _wake(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Take what waits, for a few milliseconds, then let sockets and timers run."""
+        self._scheduled = False
+        began = self.clock()
+        try:
+            while self.waiting:
+                self._take(self.waiting.popleft())
+                if self.clock() - began > TURN_NS:
+                    break
+        except Exception as error:
+            log.exception("the engine stopped")
+            self.failed["engine"] = repr(error)
+            self._stopping.set()
+            raise
+        self.beat = self.clock()
+        if self.waiting:
+            self._wake()
+
+    def _take(self, item: Input | tuple[Sequence[bytes], int]) -> None:
+        if isinstance(item, Input):
+            seq = self._journalled(item)
+            with metrics.span("engine"):
+                decisions = engine.step(self.state, item, self.plan)
+            self.published(item)
+            ts = item.ts
+        else:
+            payloads, ts = item
+            self.n_waiting -= len(payloads)
+            metrics.QUEUE_WAIT.observe((self.clock() - ts) / NS)
+            seq = self._recorded(payloads, ts)
+            with metrics.span("feed"):
+                batch = self.live.decode(payloads, ts)
+            metrics.FRAMES.inc(len(payloads))
+            if batch.refused:
+                metrics.FRAMES_REFUSED.inc(len(batch.refused))
+            with metrics.span("engine"):
+                decisions = engine.step(self.state, batch, self.plan)
+        if decisions:
+            self._carry_out(seq, decisions, ts)
+
+    # Down
+
+    def _recorded(self, payloads: Sequence[bytes], ts_recv: int) -> int:
+        first = self.seq + 1
+        self.seq += len(payloads)
+        if self.journal is not None:
+            try:
+                self.journal.frames(payloads, ts_recv)
+            except OSError as error:
+                self._no_journal(error)
+        return first
+
+    def _aside(self, payloads: Sequence[bytes], ts_recv: int) -> None:
+        if self.journal is not None:
+            try:
+                self.journal.aside(payloads, ts_recv)
+            except OSError as error:
+                self._no_journal(error)
+
+    def _journalled(self, told: Input) -> int:
+        self.seq += 1
+        if self.journal is not None:
+            try:
+                self.journal.input(told)
+            except OSError as error:
+                self._no_journal(error)
+        return self.seq
+
+    def _no_journal(self, error: OSError) -> None:
+        """The disk is full or gone: trading goes on, this session cannot be replayed past here, and everybody is told."""
+        self.journal = None
+        self.recording = f"stopped: {error}"
+        metrics.RECORDING.set(0)
+        self._tell(Incident(ts=self.clock(), kind="recording_stopped", detail=str(error)))
+
+    def _tell(self, incident: Incident) -> None:
+        log.warning("%s: %s", incident.kind, incident.detail)
+        metrics.INCIDENTS.labels(incident.kind).inc()
+        self.writer.incident(incident)
+        self.published(incident)
+
+    # Out
+
+    def _carry_out(self, seq: int, decisions: list[Decision], ts: int) -> None:
+        """Write everything down in one transaction, then send."""
+        sends: list[Approved] = []
+        with metrics.span("ledger"), self.writer.batch():
+            for decision in decisions:
+                if isinstance(decision, Approved):
+                    if self.desk.intend(decision, seq):
+                        sends.append(decision)
+                    self._verdict(decision, "approved", "", seq)
+                elif isinstance(decision, Refused):
+                    self._verdict(decision, decision.code, decision.detail, seq)
+                elif isinstance(decision, Signal):
+                    self.writer.signal(decision, seq)
+                elif isinstance(decision, Incident):
+                    self._tell(decision)
+        if self.journal is not None:
+            try:
+                self.journal.decisions(seq, decisions)
+            except OSError as error:
+                self._no_journal(error)
+        for approved in sends:
+            self.desk.send(approved)
+            metrics.ORDERS_SENT.inc()
+            metrics.FRAME_TO_ORDER.observe((self.clock() - ts) / NS)
+        for decision in decisions:
+            self._pass_on(decision)
+
+    def _verdict(self, decision: Approved | Refused, verdict: str, detail: str, seq: int) -> None:
+        version, features = engine.reasons(self.state, decision.order.symbol)
+        self.writer.verdict(decision.order, verdict, detail, seq=seq, version=version, features=features)
+
+    def _pass_on(self, decision: Decision) -> None:
+        if isinstance(decision, Cancel):
+            self.desk.cancel(decision)
+        elif isinstance(decision, CancelAll):
+            self.desk.cancel_all(decision)
+        elif isinstance(decision, Ask):
+            if self.predicting is not None:
+                self.predicting.ask(decision)
+        elif isinstance(decision, Resync):
+            self._begin_resync(decision.symbol)
+        elif isinstance(decision, Refused):
+            metrics.ORDERS_REFUSED.labels(decision.code).inc()
+        elif isinstance(decision, ModeChanged):
+            metrics.MODE.set({"active": 0, "reducing": 1, "halted": 2}[decision.mode.value])
+            log.warning("mode %s: %s", decision.mode, decision.reason)
+            self.on_mode(decision)
+        self.published(decision)
+
+    def on_mode(self, decision: ModeChanged) -> None:
+        """Latch what the engine halted by itself, before anything else; replaced by the app that knows who asked."""
+        from core import ledger_control
+
+        if decision.latched:
+            ledger_control.latch(self.ledger, self.writer.account, decision.reason, "engine", self.clock())
+
+    def _begin_resync(self, symbol: str) -> None:
+        if symbol not in self.resyncing:
+            self.resyncing.add(symbol)
+            self._spawn(f"resync {symbol}", self._resync(symbol))
+
+    async def _resync(self, symbol: str) -> None:
+        wait = 0.2
+        try:
+            while not self._stopping.is_set():
+                try:
+                    whole = await self.exchange.snapshot(symbol)
+                except ExchangeError as error:
+                    log.warning("no snapshot of %s: %s", symbol, error)
+                    await asyncio.sleep(wait)
+                    wait = min(2 * wait, 10.0)
+                    continue
+                self._aside((whole.text,), whole.ts_recv)
+                self.put(snapshot_of(whole, self.plan.listings[symbol]))
+                return
+        finally:
+            self.resyncing.discard(symbol)
+
+    # Life
+
+    async def run(self) -> None:
+        """Reconcile, then trade until `stop`. Raises what ended a task that must not end."""
+        self.last_found = await self.reconciler.compare(first=True)
+        self._spawn("feed", self.exchange.feed(self.symbols, self.frames, self._market_linked), vital=True)
+        self._spawn("account", self.exchange.account(self.desk.told, self._account_linked), vital=True)
+        self._spawn("timer", self._timer(), vital=True)
+        self._spawn("reconcile", self._reconcile(), vital=True)
+        if self.rules.dead_man_s:
+            self._spawn("dead man", self._dead_man(), vital=True)
+        await self._stopping.wait()
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
+        task = self._loop.create_task(work, name=name)
+        self.tasks[name] = task
+        task.add_done_callback(lambda done: self._ended(name, done, vital))
+
+    def _ended(self, name: str, task: asyncio.Task[None], vital: bool) -> None:
+        if not vital:
+            self.tasks.pop(name, None)
+        if self._stopping.is_set() or task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            log.error("%s ended", name, exc_info=error)
+        if vital:
+            self.failed[name] = repr(error) if error is not None else "ended"
+            key = f"task-{name}-{self.clock()}"
+            self.put(
+                Command(ts=self.clock(), kind=CommandKind.KILL, key=key, who="worker", reason=f"task {name} ended: {self.failed[name]}")
+            )
+
+    def _market_linked(self, up: bool, why: str) -> None:
+        kind = Connected if up else Disconnected
+        self.put(kind(ts=self.clock(), what="market", symbols=self.symbols, **({} if up else {"reason": why})))
+
+    def _account_linked(self, up: bool, why: str) -> None:
+        kind = Connected if up else Disconnected
+        self.put(kind(ts=self.clock(), what="account", symbols=self.symbols, **({} if up else {"reason": why})))
+        if up:
+            self._spawn("catch up", self._compare())
+
+    async def _timer(self) -> None:
+        while True:
+            await asyncio.sleep(self.rules.timer_ms / 1000)
+            self.put(Timer(ts=self.clock()))
+
+    async def _reconcile(self) -> None:
+        while True:
+            await asyncio.sleep(self.rules.reconcile_s)
+            await self._compare()
+
+    async def _compare(self) -> None:
+        try:
+            self.last_found = await self.reconciler.compare()
+        except ExchangeError as error:
+            log.warning("could not reconcile: %s", error)
+
+    async def _dead_man(self) -> None:
+        """The venue cancels everything when it does not hear of us: told of us only while all is well."""
+        while True:
+            if self.healthy:
+                try:
+                    await self.exchange.dead_man(self.symbols, self.rules.dead_man_s)
+                except ExchangeError as error:
+                    log.warning("the dead man's switch was not set: %s", error)
+            await asyncio.sleep(self.rules.dead_man_s / 3)
+
+    @property
+    def muted_s(self) -> float:
+        """Seconds since the last frame."""
+        return (self.clock() - self.last_frame) / NS
+
+    @property
+    def healthy(self) -> bool:
+        return not self.failed and self.muted_s < self.rules.mute_s
+
+    def health(self) -> dict[str, Any]:
+        """What `/healthz` says."""
+        return {
+            "healthy": self.healthy,
+            "mode": self.state.mode.value,
+            "tasks": {name: not task.done() for name, task in self.tasks.items()},
+            "failed": self.failed,
+            "feed_silent_s": round(self.muted_s, 3),
+            "waiting": self.n_waiting,
+            "recording": self.recording,
+            "blocked": self.desk.blocked,
+            "reconciled": self.last_found.clean if self.last_found is not None else None,
+        }
+
+    async def stop(self) -> None:
+        """Cancel orders (or keep them, by setting), let what is on its way arrive, and end."""
+        if not self.rules.keep_orders_on_stop and not self.failed:
+            self.desk.cancel_all(CancelAll(ts=self.clock(), symbols=self.symbols, reason="stop"))
+        await self.desk.settled(self.rules.answer_timeout_s * 2)
+        await asyncio.sleep(0)
+        self._stopping.set()
+        for task in list(self.tasks.values()):
+            task.cancel()
+        for task in list(self.tasks.values()):
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        while self.waiting:
+            self._turn()
+        if self.journal is not None:
+            self.journal.close()
