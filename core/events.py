@@ -49,6 +49,7 @@ class PredictionFailed(Input, frozen=True):
     symbol: str
     as_of: int
     reason: str
+    version: str = ""  # empty: of every model that was asked
 
 
 class Ordered(Input, frozen=True):
@@ -183,6 +184,7 @@ class Signal(Decision, frozen=True):
     features: str  # hash of the row of features, 16 hex digits
     price: float
     values: tuple[float, ...] = ()  # the rule's indicators
+    alias: str = ""  # of the model: champion, shadow (nothing is traded on this signal), or none was there
 
 
 class Ask(Decision, frozen=True):
@@ -193,6 +195,8 @@ class Ask(Decision, frozen=True):
     ts_bar: int
     deadline_ns: int
     window: Any = None  # float32 [window, F]; not journalled
+    version: str = ""  # which model is asked (version id), and as what
+    alias: str = ""
 
 
 class Resync(Decision, frozen=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import ledger_tables as t
@@ -93,11 +93,15 @@ class Ledger:
     def take(self, account: str, holder: str, now: int, seconds: float) -> Lease:
         """Take the account over where nobody holds it (any more). Raises `LedgerError` that names the holder."""
         with self.write() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+                connection.exec_driver_sql("LOCK TABLE leases IN SHARE ROW EXCLUSIVE MODE")
             row = connection.execute(select(t.leases).where(t.leases.c.account == account).with_for_update()).first()
             if row is not None and row.until > now and row.holder != holder:
                 left = (row.until - now) / 1e9
                 raise LedgerError(f"{account} is traded by {row.holder} (epoch {row.epoch}); its lease ends in {left:.1f} s unless renewed")
-            epoch, until = (row.epoch if row is not None else 0) + 1, now + round(seconds * 1e9)
+            # Over all accounts: order ids begin with the epoch, and no two orders may have the same.
+            newest = connection.execute(select(func.max(t.leases.c.epoch))).scalar() or 0
+            epoch, until = newest + 1, now + round(seconds * 1e9)
             values = {"epoch": epoch, "holder": holder, "until": until}
             if row is None:
                 connection.execute(insert(t.leases).values(account=account, **values))

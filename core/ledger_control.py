@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core import ledger_tables as t
+from core.events import Incident
 from core.ledger import Ledger
 
 
@@ -88,3 +89,9 @@ def noted(connection: Connection, account: str, kind: str, since: int = 0) -> tu
     of = t.evidence.c
     rows = connection.execute(select(of.value, of.ts).where((of.account == account) & (of.kind == kind) & (of.ts >= since))).all()
     return sum(float(row.value) for row in rows), max((int(row.ts) for row in rows), default=0)
+
+
+def tell(ledger: Ledger, account: str, told: Incident) -> None:
+    """An incident, by a process that is not the worker."""
+    with ledger.write() as connection:
+        connection.execute(insert(t.incidents).values(account=account, ts=told.ts, kind=told.kind, symbol=told.symbol, detail=told.detail))

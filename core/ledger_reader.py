@@ -62,6 +62,12 @@ def last_trade_id(connection: Connection, account: str, symbol: str) -> int:
     return connection.execute(query).scalar() or 0
 
 
+def compared(connection: Connection, account: str, symbol: str) -> int:
+    """Up to which trade id our fills are known to be the venue's; 0 where they were never compared."""
+    of = t.compared.c
+    return connection.execute(select(of.trade_id).where((of.account == account) & (of.symbol == symbol))).scalar() or 0
+
+
 def positions(connection: Connection, account: str) -> dict[str, int]:
     """Signed size of each symbol ever traded: the sum of its fills, size units."""
     signed = case((t.fills.c.side == Side.BUY.value, t.fills.c.size), else_=-t.fills.c.size)

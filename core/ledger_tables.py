@@ -89,6 +89,14 @@ fills = Table(
     PrimaryKeyConstraint("account", "symbol", "trade_id"),
 )  # fmt: skip
 
+compared = Table(
+    "compared", metadata,  # our fills up to this trade id were compared with the venue's: none before it can be missing
+    Column("account", text(80), nullable=False),
+    Column("symbol", text(64), nullable=False),
+    Column("trade_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account", "symbol"),
+)  # fmt: skip
+
 positions = Table(
     "positions", metadata,
     Column("account", text(80), nullable=False),

@@ -163,3 +163,11 @@ class Writer:
         with self.batch():
             if not self._run(update(t.positions).where(where).values(**values)).rowcount:
                 self._run(insert(t.positions), {"account": self.account, "symbol": symbol, **values})
+
+    def compared(self, symbol: str, trade_id: int) -> None:
+        """Our fills of a symbol up to this trade id are the venue's."""
+        of = t.compared.c
+        where = (of.account == self.account) & (of.symbol == symbol)
+        with self.batch():
+            if not self._run(update(t.compared).where(where).values(trade_id=trade_id)).rowcount:
+                self._run(insert(t.compared), {"account": self.account, "symbol": symbol, "trade_id": trade_id})

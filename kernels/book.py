@@ -68,7 +68,7 @@ class Applied(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _chain(first_id, update_id, prev_id, last, awaits_first):
+def chained(first_id, update_id, prev_id, last, awaits_first):
     """Whether a diff is superseded (2), continues the book (1) or breaks the sequence (3)."""
     if prev_id == NONE:
         if update_id <= last:
@@ -96,7 +96,7 @@ def _run(is_snapshot, first_id, update_id, prev_id, bids, asks, bp, bs, ap, az, 
         if is_snapshot[i]:
             code = SUPERSEDED if known and not replaces else APPLIED
         else:
-            code = _chain(first_id[i], update_id[i], prev_id[i], last, awaits) if known else BROKEN
+            code = chained(first_id[i], update_id[i], prev_id[i], last, awaits) if known else BROKEN
         if code == BROKEN:
             broken, done, known = True, i, False
             break
@@ -136,7 +136,7 @@ def _run(is_snapshot, first_id, update_id, prev_id, bids, asks, bp, bs, ap, az, 
 def _count(first_id, update_id, prev_id, last, awaits_first):
     n = 0
     for i in range(len(update_id)):
-        code = _chain(first_id[i], update_id[i], prev_id[i], last, awaits_first)
+        code = chained(first_id[i], update_id[i], prev_id[i], last, awaits_first)
         if code == SUPERSEDED or (update_id[i] == last and not awaits_first):
             continue
         n += code == BROKEN
@@ -159,7 +159,7 @@ class Chain(NamedTuple):
 
 def spans(last_id: int, first_id: int, update_id: int, prev_id: int) -> bool:
     """Whether a snapshot at `last_id` is continued or overtaken by nothing up to the diff: false where diffs between them lack."""
-    return _chain(first_id, update_id, prev_id, last_id, True) != BROKEN
+    return chained(first_id, update_id, prev_id, last_id, True) != BROKEN
 
 
 def _room(levels: Ints, n: int) -> Ints:

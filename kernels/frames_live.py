@@ -2,8 +2,9 @@
 
     payloads -> rows of integers and levels (`kernels.frames_live_rows`), the odd ones as JSON (`kernels.frames_live_json`) -> events
 
-Streams: aggTrade, trade, bookTicker, depth diffs and partial books (depth5, 10, 20), alone or combined, of spot, USD-M and COIN-M. Prices
-and sizes are int64 units of the instrument's decimals. A payload that is cut off, unknown or not exact becomes `Refused`, no exception.
+Streams: aggTrade, trade, bookTicker, depth diffs and partial books (depth5, 10, 20), markPrice, alone or combined, of spot, USD-M and
+COIN-M. Prices and sizes are int64 units of the instrument's decimals (with a mark price: of 10^-8). A payload that is cut off, unknown or
+not exact becomes `Refused`, no exception.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from kernels.decimals import Ints
 from kernels.frames_batch import shown
 from kernels.frames_live_json import Read, Reader, stream_of
 from kernels.frames_live_rows import scan
-from kernels.frames_live_scan import ASKS, BIDS, BOOK, DIFF, FIELDS, KIND, LONGEST, ODD, QUOTE
+from kernels.frames_live_scan import ASKS, BIDS, BOOK, DIFF, FIELDS, KIND, LONGEST, MARK, ODD, QUOTE
 
 SHORTEST = 9  # bytes of a level: ["1","2"]
 PAD = b"\n" * 40  # so far the scanner may look
@@ -71,7 +72,20 @@ class Refused(Struct, frozen=True):
     text: str  # as received, at most 2,000 characters
 
 
-Event = Trade | Quote | Depth | Refused
+class Mark(Struct, frozen=True, gc=False):
+    """A futures venue's mark price and the index it follows, all in 10^-8; `settle` is 0 but near delivery."""
+
+    symbol: str
+    ts_event: int
+    ts_recv: int
+    price: int
+    index: int
+    settle: int
+    funding_rate: int
+    ts_funding: int  # when funding is paid next
+
+
+Event = Trade | Quote | Depth | Mark | Refused
 
 
 class Batch(Struct, frozen=True):
@@ -102,6 +116,8 @@ class Batch(Struct, frozen=True):
             elif kind in (DIFF, BOOK):
                 sides = levels[:, b : b + n_bids].copy(), levels[:, a : a + n_asks].copy()
                 yield Depth(symbols[code], event, recv, first, own, last, kind == BOOK, *sides)
+            elif kind == MARK:
+                yield Mark(symbols[code], event, recv, price, size, ask, ask_size, own)
             else:
                 yield Trade(symbols[code], event, recv, own, first, last, price, size, side, market != 0)
 

@@ -17,14 +17,14 @@ from kernels.frames_bytes import nanoseconds
 from kernels.frames_json import EVENT as EVENT_FIRST
 from kernels.frames_json import SNAPSHOT, TICKER, UNKNOWN_FIELD, WRAPPED
 from kernels.frames_levels import levels_of
-from kernels.frames_live_scan import AGGREGATE, BOOK, DIFF, QUOTE, TRADE
-from kernels.frames_shapes import Diff, Int, Quote, Snapshot, Trade
+from kernels.frames_live_scan import AGGREGATE, BOOK, DIFF, MARK, QUOTE, TRADE
+from kernels.frames_shapes import Diff, Int, Mark, Quote, Snapshot, Trade
 
 SPEEDS = ("", "@0ms", "@100ms", "@250ms", "@500ms", "@1000ms")
-STREAMS = {"trade": TRADE, "bookTicker": QUOTE, "aggTrade": AGGREGATE}
+STREAMS = {"trade": TRADE, "bookTicker": QUOTE, "aggTrade": AGGREGATE, "markPrice": MARK, "markPrice@1s": MARK}
 STREAMS |= {f"depth{speed}": DIFF for speed in SPEEDS} | {f"depth{n}{speed}": BOOK for n in (5, 10, 20) for speed in SPEEDS}
-EVENTS = {"trade": TRADE, "bookTicker": QUOTE, "aggTrade": AGGREGATE, "depthUpdate": DIFF}
-WHOLE = 5  # a book that names no symbol, as spot sends it: the shape of a `BOOK` without `e`
+EVENTS = {"trade": TRADE, "bookTicker": QUOTE, "aggTrade": AGGREGATE, "depthUpdate": DIFF, "markPriceUpdate": MARK}
+WHOLE = 6  # a book that names no symbol, as spot sends it: the shape of a `BOOK` without `e`
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -48,6 +48,9 @@ class AggregateTrade(msgspec.Struct, gc=False):
 
 
 SHAPES: dict[int, type[msgspec.Struct]] = {TRADE: Trade, QUOTE: Quote, DIFF: Diff, AGGREGATE: AggregateTrade, BOOK: Diff, WHOLE: Snapshot}
+SHAPES[MARK] = Mark
+MARK_DECIMALS = 8  # of mark, index and settlement price, and of the funding rate
+MARKED = {"p": "mark price", "i": "index price", "P": "settlement price", "r": "funding rate"}
 
 
 class Read(NamedTuple):
@@ -127,12 +130,14 @@ class Reader:
         name = symbol if whole else frame.s
         if name not in self.scales:
             return "unknown symbol" if SYMBOL_SHAPE.fullmatch(name) else "not a symbol" if name else "no symbol"
-        time = frame.T or frame.E
+        time = frame.E if kind == MARK else frame.T or frame.E
         event = int(nanoseconds(time))
         if time and not event:
             return "absurd exchange time"
         if kind in (DIFF, BOOK):
             return self.depth(kind, frame, name, event)
+        if kind == MARK:
+            return marked(frame, name, event)
         quote = kind == QUOTE
         values = (frame.b, frame.B, frame.a, frame.A) if quote else (frame.p, frame.q)
         numbers = []
@@ -160,6 +165,27 @@ class Reader:
         both, n_bids = np.array(units), int(counts[0])
         ids = (frame.lastUpdateId, frame.lastUpdateId, -1) if whole else (frame.u, frame.U, frame.pu)
         return Read(kind, name, event, ids, bids=both[:, :n_bids], asks=both[:, n_bids:])
+
+
+def marked(frame: Mark, name: str, event: int) -> Read | str:
+    """A mark price and what comes with it, in 10^-8; what the venue leaves out is 0. Its own id is the time of the next funding."""
+    numbers = []
+    for field, what in MARKED.items():
+        told = getattr(frame, field)
+        try:
+            value = float(told or "0")
+        except ValueError:
+            return f"{what} is not a number"
+        units = exactly(what, np.array([abs(value)]), MARK_DECIMALS)
+        if isinstance(units, str):
+            return units
+        numbers.append(int(units[0]) * (-1 if value < 0 else 1))
+    if numbers[0] <= 0:
+        return "mark price is not a number"
+    funding = int(nanoseconds(frame.T))
+    if frame.T and not funding:
+        return "absurd exchange time"
+    return Read(MARK, name, event, (funding, 0, 0), tuple(numbers))
 
 
 def stream_of(name: str) -> tuple[int, bool, str] | str:

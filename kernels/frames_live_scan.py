@@ -30,7 +30,7 @@ from kernels.frames_bytes import (
     whole,
 )
 
-TRADE, QUOTE, DIFF, AGGREGATE, BOOK, ODD = 0, 1, 2, 3, 4, -1
+TRADE, QUOTE, DIFF, AGGREGATE, BOOK, MARK, ODD = 0, 1, 2, 3, 4, 5, -1
 KIND, SYMBOL, EVENT, ID, FIRST, LAST, PRICE, SIZE, ASK, ASK_SIZE, SIDE, MARKET, BIDS, N_BIDS, ASKS, N_ASKS = range(16)
 FIELDS, LONGEST = 16, 64  # fields of a row; letters of a symbol
 

@@ -34,13 +34,32 @@ def _rsi(values: Floats, window: int) -> Floats:
 
 
 @njit(cache=True, nogil=True)
+def sum_to(values, end, window):
+    """Sum of the `window` values up to place `end`."""
+    total = 0.0
+    for j in range(end - window + 1, end + 1):
+        total += values[j]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def std_to(values, end, window, ddof):
+    """Standard deviation of the `window` values up to place `end`, as distances from the first of them."""
+    first = values[end - window + 1]
+    total, squares = 0.0, 0.0
+    for j in range(end - window + 1, end + 1):
+        total += values[j] - first
+    mean = total / window
+    for j in range(end - window + 1, end + 1):
+        squares += (values[j] - first - mean) ** 2
+    return np.sqrt(squares / (window - ddof))
+
+
+@njit(cache=True, nogil=True)
 def _sum(values, window):
     out = np.full(len(values), np.nan)
     for i in range(window - 1, len(values)):
-        total = 0.0
-        for j in range(i - window + 1, i + 1):
-            total += values[j]
-        out[i] = total
+        out[i] = sum_to(values, i, window)
     return out
 
 
@@ -48,14 +67,7 @@ def _sum(values, window):
 def _std(values, window, ddof):
     out = np.full(len(values), np.nan)
     for i in range(window - 1, len(values)):
-        first = values[i - window + 1]
-        total, squares = 0.0, 0.0
-        for j in range(i - window + 1, i + 1):
-            total += values[j] - first
-        mean = total / window
-        for j in range(i - window + 1, i + 1):
-            squares += (values[j] - first - mean) ** 2
-        out[i] = np.sqrt(squares / (window - ddof))
+        out[i] = std_to(values, i, window, ddof)
     return out
 
 

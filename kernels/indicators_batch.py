@@ -1,52 +1,55 @@
 """Seven indicators of many symbols at once: a day in one call, in pieces, or bar by bar (`step`), to the same bits.
 
-The state [rows, symbol] carries everything from one call to the next. `indicators_compiled` does the work, `signals` is the JAX form.
+The state [tiles, rows, symbols of a tile] carries everything from one call to the next. `indicators_rows` does the work, `signals` is the
+JAX form.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 
-from kernels.indicators_compiled import ENDS_WINDOWS, ROWS, Floats, averages, cold, step, windows
+from kernels.indicators_compiled import Floats
+from kernels.indicators_rows import BEFORE, GAIN, LOSS, PLANES, QUICK, ROWS, SIGNALS, STEADY, TILE, averages, both, step, windows
 
 NAMES = ("sma_20", "std_20", "bollinger_upper", "bollinger_lower", "macd", "macd_signal", "rsi_14")
 WARM_UP = (19, 19, 19, 19, 25, 33, 14)  # rows of an unbroken run before each has a value
-TILE = 128  # symbols at a time: their state stays in the cache; narrower ones tear the rows (56: half the speed)
-LINE = 8  # float64 in a cache line
 __all__ = ["NAMES", "WARM_UP", "advance", "batch", "init", "step"]
 
 
 def init(n: int) -> Floats:
-    """The state [rows, n] of `n` symbols that nothing is known of."""
-    nothing = np.full((ENDS_WINDOWS, n), np.nan)
-    return np.concatenate([nothing, cold(3, n), cold(3, n), cold(3, n), cold(6, n), np.zeros((1, n))])
+    """The state [tiles, rows, `TILE`] of `n` symbols that nothing is known of."""
+    state = np.zeros((-(-n // TILE), ROWS, TILE))
+    state[:, :QUICK] = np.nan
+    state[:, [QUICK, STEADY, SIGNALS, BEFORE, GAIN, LOSS]] = np.nan
+    return state
 
 
 def advance(closes: Floats, state: Floats, out: Floats, *, threads: int = 1) -> None:
-    """Closes [time, symbol] into `state` [rows, symbol] (changed in place), the indicators `NAMES` into `out` [7, time, symbol].
+    """Closes [time, symbol] into `state` (see `init`; changed in place), the indicators `NAMES` into `out` [7, time, symbol].
 
     All C-contiguous float64; NaN where there is no close, and where an indicator has no value yet. Whole numbers (closes in price units)
     give exact sums, any others sums to rounding. Windows and recurrences, and many symbols, are split over `threads`.
     Raises `ValueError` where shapes or kinds do not fit.
     """
     rows, n = closes.shape
-    if out.shape != (len(NAMES), rows, n) or state.shape != (ROWS, n):
-        raise ValueError(f"closes {closes.shape} want a state of {(ROWS, n)} and an out of {(len(NAMES), rows, n)}")
+    tiles = -(-n // TILE)
+    if out.shape != (len(NAMES), rows, n) or state.shape != (tiles, ROWS, TILE):
+        raise ValueError(f"closes {closes.shape} want a state of {(tiles, ROWS, TILE)} and an out of {(len(NAMES), rows, n)}")
     if any(a.dtype != np.float64 or not a.flags.c_contiguous for a in (closes, state, out)):
         raise ValueError("closes, state and out are C-contiguous arrays of float64")
     if not rows or not n:
         return
-    # Two threads share by kind, not by symbol: rows that are torn in halves are slower to write than one thread writes them whole.
-    groups = max(-(-n // TILE), -(-threads // 2))
-    edges = sorted({n * k // groups // LINE * LINE for k in range(groups)} | {n})
-    jobs = [(part, a, b) for a, b in pairwise(edges) for part in (windows, averages)]
+    edges = [(k, n * k // tiles, n * (k + 1) // tiles) for k in range(tiles)]
     if threads == 1:
-        for part, a, b in jobs:
-            part(closes, state, out, a, b)
+        for k, a, b in edges:
+            both(closes, state[k], np.empty(PLANES), out, a, b)
         return
+    # By kind, not by symbol: rows that are torn in halves are slower to write than one thread writes them whole.
     with ThreadPoolExecutor(threads) as pool:
-        for job in [pool.submit(part, closes, state, out, a, b) for part, a, b in jobs]:
+        jobs = [
+            pool.submit(kind, closes, state[k], np.empty(PLANES), out, 0, rows, a, b) for k, a, b in edges for kind in (windows, averages)
+        ]
+        for job in jobs:
             job.result()
 
 

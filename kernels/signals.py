@@ -26,6 +26,7 @@ WIDE = STRENGTHS + 5
 
 State = Float[Array, "symbol state"]
 Column = Float[Array, " symbol"]
+Scalar = Float[Array, ""]
 
 assert jaxed.jax is jax
 
@@ -38,7 +39,9 @@ def init(n: int) -> State:
     return jnp.asarray(state)
 
 
-def _average(x: Column, value: Column, seen: Column, total: Column, window: int, lead: int) -> tuple[Column, Column, Column]:
+def average(
+    x: Column, value: Column, seen: Column, total: Column, window: int | Scalar, lead: int | Scalar
+) -> tuple[Column, Column, Column]:
     """One more value into an exponential average; NaN until `lead + window` values have come without a break."""
     known = ~jnp.isnan(x)
     warm = ~jnp.isnan(value) & known
@@ -49,7 +52,9 @@ def _average(x: Column, value: Column, seen: Column, total: Column, window: int,
     return value, jnp.where(seeded, 0.0, seen), jnp.where(seeded, 0.0, total)
 
 
-def _strength(change: Column, gain: Column, loss: Column, seen: Column, gained: Column, lost: Column) -> tuple[list[Column], Column]:
+def strength(
+    change: Column, gain: Column, loss: Column, seen: Column, gained: Column, lost: Column, window: int | Scalar
+) -> tuple[list[Column], Column]:
     """One more change into Wilder's averages, and the index they make."""
     known = ~jnp.isnan(change)
     warm = ~jnp.isnan(gain) & known
@@ -57,10 +62,10 @@ def _strength(change: Column, gain: Column, loss: Column, seen: Column, gained: 
     counting = known & ~warm
     seen = jnp.where(counting, seen + 1, 0.0)
     gained, lost = jnp.where(counting, gained + up, 0.0), jnp.where(counting, lost + down, 0.0)
-    seeded = seen == STRENGTH
+    seeded = seen == window
 
     def next_of(value: Column, total: Column, by: Column) -> Column:
-        return jnp.where(warm, (value * (STRENGTH - 1) + by) / STRENGTH, jnp.where(seeded, total / STRENGTH, jnp.nan))
+        return jnp.where(warm, (value * (window - 1) + by) / window, jnp.where(seeded, total / window, jnp.nan))
 
     gain, loss = next_of(gain, gained, up), next_of(loss, lost, down)
     whole = gain + loss
@@ -79,13 +84,13 @@ def fold(rows: Float[Array, "state symbol"], x: Column) -> tuple[Float[Array, "s
     still = variance <= 0.0
     std = jnp.where(still, 0.0, jnp.sqrt(jnp.where(still, 1.0, variance))) / WINDOW
     sma = (WINDOW * closes[0] + total) / WINDOW
-    fast = _average(x, *rows[AVERAGES : AVERAGES + 3], window=FAST, lead=SLOW - FAST)
-    slow = _average(x, *rows[AVERAGES + 3 : AVERAGES + 6], window=SLOW, lead=0)
+    fast = average(x, *rows[AVERAGES : AVERAGES + 3], window=FAST, lead=SLOW - FAST)
+    slow = average(x, *rows[AVERAGES + 3 : AVERAGES + 6], window=SLOW, lead=0)
     macd = fast[0] - slow[0]
-    signal = _average(macd, *rows[AVERAGES + 6 : AVERAGES + 9], window=SMOOTH, lead=0)
-    strength, rsi = _strength(x - before, *rows[STRENGTHS:])
+    signal = average(macd, *rows[AVERAGES + 6 : AVERAGES + 9], window=SMOOTH, lead=0)
+    strengths, rsi = strength(x - before, *rows[STRENGTHS:], window=STRENGTH)
     indicators = jnp.stack([sma, std, sma + WIDTH * std, sma - WIDTH * std, macd, signal[0], rsi])
-    return jnp.concatenate([closes, jnp.stack([*fast, *slow, *signal, *strength])]), indicators
+    return jnp.concatenate([closes, jnp.stack([*fast, *slow, *signal, *strengths])]), indicators
 
 
 def step(state: State, bars: Float[Array, "symbol bar"]) -> tuple[State, Float[Array, "symbol indicator"]]:

@@ -8,15 +8,19 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from core import ledger_reader
-from core.events import Account, Incident, Input
+from core.events import Account, Incident, Input, Ordered
 from core.ledger import Ledger
 from core.ledger_writer import Writer
 from core.orders import Balance, Held, Listing, Order, Standing, Status, numbers_of
+from kernels import holdings
 from serving.desk import Desk
 from serving.exchange import Exchange, ExchangeError
 
 log = logging.getLogger(__name__)
+SETTLED_NS = 10_000_000_000  # younger fills may become visible in another order than their ids
 
 
 class Found(NamedTuple):
@@ -53,6 +57,8 @@ class Reconciler:
         """One comparison. Raises `ExchangeError` where the venue cannot be asked. `first`: before anything was sent."""
         found: list[Incident] = []
         n_orders = await self._orders(found)
+        if first:
+            self._tell_open()
         n_fills = 0
         for symbol in self.symbols:
             n_fills += await self._fills(symbol, found)
@@ -64,6 +70,7 @@ class Reconciler:
         self.differs = differs
         clean = not differs and not found
         if first or differs or found:
+            held = [*held, *self._bought()]
             self.put(Account(ts=self.clock(), positions=tuple(held), balances=tuple(balances), clean=clean))
         unknown = sum(standing.status is Status.UNKNOWN for _, standing in self._open())
         return Found(clean, tuple(found), n_fills, n_orders, unknown)
@@ -98,21 +105,32 @@ class Reconciler:
                 changed += self.desk.standing(gone)
         return changed
 
+    def _tell_open(self) -> None:
+        """What an earlier worker left open, to an engine that knows nothing: it counts until it is known to be over."""
+        for _, standing in self._open():
+            unsure = standing.status in (Status.INTENT, Status.SENT)
+            told = msgspec.structs.replace(standing, status=Status.UNKNOWN) if unsure else standing
+            self.put(Ordered(ts=self.clock(), standing=told))
+
     def _known(self, order_id: str) -> bool:
         with self.ledger.read() as connection:
             return ledger_reader.order(connection, order_id) is not None
 
     async def _fills(self, symbol: str, found: list[Incident]) -> int:
-        """Fills we have not heard of, by trade id."""
+        """Fills we have not heard of, by trade id: from where all were compared on, as user data may have lost one between others."""
         with self.ledger.read() as connection:
-            last = ledger_reader.last_trade_id(connection, self.writer.account, symbol)
-        new = 0
-        for fill in await self.exchange.fills(symbol, from_id=last + 1):
+            compared = ledger_reader.compared(connection, self.writer.account, symbol)
+        new, settled, before = 0, compared, self.clock() - SETTLED_NS
+        for fill in await self.exchange.fills(symbol, from_id=compared + 1):
+            if fill.ts_event < before:
+                settled = max(settled, fill.trade_id)
             if not self.desk.fill(fill):
                 continue
             new += 1
             if not self._known(fill.order_id):
                 self._tell(found, "foreign_fill", symbol, f"trade {fill.trade_id} of order {fill.order_id}: {fill.side} {fill.size}")
+        if settled > compared:
+            self.writer.compared(symbol, settled)
         return new
 
     def _positions(self, held: Sequence[Held], balances: Sequence[Balance]) -> dict[str, int]:
@@ -122,6 +140,21 @@ class Reconciler:
         theirs = {position.symbol: position.size for position in held}
         futures = [symbol for symbol, listing in self.listings.items() if not listing.spot]
         return {symbol: by for symbol in futures if (by := theirs.get(symbol, 0) - ours.get(symbol, 0))}
+
+    def _bought(self) -> list[Held]:
+        """What is held on spot: what our fills add up to, fees in the base asset taken off. Balances may hold more: that is not ours to sell."""
+        spot = {symbol: listing for symbol, listing in self.listings.items() if listing.spot}
+        if not spot:
+            return []
+        sums = holdings.init(spot, 0.0, 0)
+        with self.ledger.read() as connection:
+            for fill in ledger_reader.fills(connection, self.writer.account):
+                if fill.symbol in spot:
+                    holdings.apply(sums, fill)
+        return [
+            Held(symbol=symbol, size=position.size, entry_price=position.average_price if position.size else 0.0)
+            for symbol, position in sums.positions.items()
+        ]
 
     def _tell(self, found: list[Incident], kind: str, symbol: str, detail: str) -> None:
         """An incident, told once."""

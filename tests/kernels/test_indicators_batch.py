@@ -62,6 +62,16 @@ def test_a_day_its_pieces_and_bar_by_bar_are_the_same_bits(seed: int, rows: int,
     np.testing.assert_array_equal(pieces, whole)
 
 
+@pytest.mark.parametrize(
+    ("rows", "n", "threads"), [(60, 103, 1), (60, 105, 2), (90, 250, 1), (7_000, 100, 1), (7_001, 101, 2), (3_500, 209, 1)]
+)
+def test_many_symbols_and_results_past_the_caches_are_the_same_bits(rows: int, n: int, threads: int):
+    closes = walks(rows, rows, n, 0.01, gaps=9)
+    whole = batch.batch(closes, threads=threads)
+    for s in {0, 1, n // 2, n - 1}:
+        np.testing.assert_array_equal(whole[:, :, s], batch.batch(np.ascontiguousarray(closes[:, s : s + 1]))[:, :, 0])
+
+
 @given(st.integers(0, 10**6), st.integers(30, 150), st.integers(1, 20))
 @settings(deadline=None, max_examples=50)
 def test_after_a_gap_a_symbol_starts_afresh_and_the_others_do_not_notice(seed: int, rows: int, n: int):
@@ -105,18 +115,19 @@ def test_a_calm_after_a_storm_is_calm():
 @settings(deadline=None, max_examples=200)
 def test_the_fast_division_is_the_division(divisor: int, values: list[float]):
     for a in values:
-        assert compiled._over(a, divisor, 1.0 / divisor) == a / divisor
+        assert compiled.over(a, divisor, 1.0 / divisor) == a / divisor
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        (np.zeros((5, 3)), batch.init(2), np.zeros((7, 5, 3))),
+        (np.zeros((5, 3)), np.zeros((61, 3)), np.zeros((7, 5, 3))),
         (np.zeros((5, 3)), batch.init(3), np.zeros((7, 4, 3))),
+        (np.zeros((5, 300)), batch.init(100), np.zeros((7, 5, 300))),
         (np.zeros((3, 5)).T, batch.init(3), np.zeros((7, 5, 3))),
         (np.zeros((5, 3), dtype=np.float32), batch.init(3), np.zeros((7, 5, 3))),
     ],
-    ids=["state", "out", "turned over", "float32"],
+    ids=["state", "out", "too few tiles", "turned over", "float32"],
 )
 def test_what_does_not_fit_is_refused(wrong: tuple[np.ndarray, np.ndarray, np.ndarray]):
     with pytest.raises(ValueError, match=r"closes"):

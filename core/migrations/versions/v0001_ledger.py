@@ -28,9 +28,16 @@ def upgrade() -> None:
         sa.Column("who", sa.String(length=200), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("asked", sa.JSON(), nullable=False),
-        sa.Column("answer", sa.JSON(), nullable=True),
+        sa.Column("answer", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("ts", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account", "key"),
+    )
+    op.create_table(
+        "compared",
+        sa.Column("account", sa.String(length=80), nullable=False),
+        sa.Column("symbol", sa.String(length=64), nullable=False),
+        sa.Column("trade_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "symbol"),
     )
     op.create_table(
         "decisions",
@@ -217,5 +224,6 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_decisions_order_id"), table_name="decisions")
     op.drop_index("decisions_by_time", table_name="decisions")
     op.drop_table("decisions")
+    op.drop_table("compared")
     op.drop_table("commands")
     op.drop_table("audit")
