@@ -142,7 +142,8 @@ class Reconciler:
         return {symbol: by for symbol in futures if (by := theirs.get(symbol, 0) - ours.get(symbol, 0))}
 
     def _bought(self) -> list[Held]:
-        """What is held on spot: what our fills add up to, fees in the base asset taken off. Balances may hold more: that is not ours to sell."""
+        """What is held on spot: what our fills add up to, fees in the base asset taken off. A balance may hold more:
+        that is not ours to sell."""
         spot = {symbol: listing for symbol, listing in self.listings.items() if listing.spot}
         if not spot:
             return []

@@ -148,9 +148,14 @@ class _Run:
     async def play(self) -> None:
         history = self.history
         self.exchange = Watched(
-            self.matching, tape(history.seed, history.seconds), self.loop, venue="simulated", latency=history.latency, faults=history.faults,
+            self.matching,
+            tape(history.seed, history.seconds),
+            self.loop,
+            venue="simulated",
+            latency=history.latency,
+            faults=history.faults,
             chance=self.chance,
-        )  # fmt: skip
+        )
         self.exchange.sent = []
         deaths = list(history.killed_at)
         while True:
