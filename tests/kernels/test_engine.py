@@ -11,6 +11,8 @@ from core.market import NS
 from core.orders import Purpose, Tif
 from kernels import engine
 from kernels.engine_plan import ModelFacts, Plan
+from kernels.engine_receipts import decoded
+from kernels.frames_live import Live
 from kernels.fusion import Weights
 from tests.kernels.engine_market import MODEL, START, SYMBOLS, Session, of, plan, replayed, shown, sure
 
@@ -151,3 +153,10 @@ def test_a_plan_that_cannot_be_traded_by_is_an_error():
 
 def test_every_payload_and_every_other_input_has_one_number(session: Session):
     assert session.state.seq == sum(len(told[1]) if isinstance(told, tuple) else 1 for told in session.inputs)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 4096])
+def test_receipts_decoded_together_are_the_receipts(session: Session, at_once: int):
+    state, live = engine.init(session.plan, START), Live(engine.scales(session.plan))
+    made = [one for told in decoded(live, session.inputs, at_once=at_once) for one in engine.step(state, told, session.plan)]
+    assert shown(made) == shown(session.decisions)
