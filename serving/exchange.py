@@ -55,7 +55,11 @@ class Exchange(Protocol):
     """
 
     venue: str  # our name of it: instruments are (venue, symbol)
-    clock_offset_ns: int  # the venue's clock less ours
+
+    @property
+    def clock_offset_ns(self) -> int:
+        """The venue's clock less ours."""
+        ...
 
     async def open(self) -> dict[str, Listing]:
         """Measure the clock, check the keys, and return what is listed, by symbol."""
