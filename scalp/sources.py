@@ -8,7 +8,7 @@ from scalp.failures import UsageError
 
 SOURCES = {
     "generated": "",
-    "recordings": "*.gz, *.jsonl or *.txt files",
+    "recordings": "*.gz, *.jsonl or *.txt files, or sessions of scalp live",
     "archives": "*-aggTrades-*.zip files, as data.binance.vision has them",
     "tables": "Parquet files that a mapping names",
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -22,13 +23,24 @@ from tasks.lines import Broken, blocks, texts_of
 from tasks.raw import About, Rows, Source, alone, listed, reading, receipt_of, source_of, write_pieces
 
 SUFFIXES = (".gz", ".jsonl", ".txt")
+FRAMES = "frames-*.gz"  # finished files of a session
 FORM = 1  # raised when the same bytes would give other rows
 
 
 def recordings_in(folder: Path) -> list[Path]:
     """The recorded files of a folder in order of name. Raises `FileNotFoundError` where there is no folder, or none in it."""
-    expected = "expected *.gz files of lines '<time> <JSON>' (or *.jsonl, *.txt)"
-    return listed(folder, (path for path in folder.glob("*") if path.suffix in SUFFIXES), expected)
+    expected = "expected *.gz files of lines '<time> <JSON>' (or *.jsonl, *.txt), or sessions of scalp live or record"
+    beside = ("journal-", "decisions-")  # of a session: what the engine got and did, no frames
+    plain = (path for path in folder.glob("*") if path.suffix in SUFFIXES and not path.name.startswith(beside))
+    return listed(folder, [*plain, *folder.glob(f"*/{FRAMES}")], expected)
+
+
+def session_venue(path: Path) -> str | None:
+    """The venue of a session's frames, which its first page names: `local` is no market, whatever its frames look like."""
+    page = path.parent / "meta.json"
+    if not path.match(FRAMES) or not page.is_file():
+        return None
+    return msgspec.json.decode(page.read_bytes()).get("plan", {}).get("venue")
 
 
 @task(task_run_name=reading, retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable, cache_policy=NO_CACHE)
@@ -44,6 +56,7 @@ def read_recording(store: Store, uri: str, *, quality: Quality, venue: str | Non
     began = time.perf_counter()
     path = Path(uri)
     source = source_of(path)
+    venue = venue or session_venue(path)
     params = {
         "form": FORM,
         "unknown_fields": quality.unknown_fields,

@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from core.events import Incident
 from core.settings import Quality
 from core.store import Store
+from serving.journal import Journal
 from tasks.lines import LONGEST
 from tasks.raw import pieces_of
 from tasks.recordings import read_recording, recordings_in
@@ -224,3 +226,15 @@ def test_recorded_days_agree_with_the_independent_answers(store: Store, shared: 
             exact = trades.select(pl.col("price").cast(pl.Int128) * pl.col("size")).to_series().sum()
             notional += Decimal(int(exact)).scaleb(-price_places - size_places)
         assert (size, notional) == (Decimal(answer["trades"]["size"]), Decimal(answer["trades"]["notional"]))
+
+
+def test_a_session_of_the_worker_is_a_recording_of_its_venue(store: Store, tmp_path: Path):
+    made = Journal(tmp_path / "sessions" / "local-e1", {"plan": {"venue": "local"}})
+    for at in range(1, 9):
+        made.frames([trade(at).partition(" ")[2].strip().encode()], NS + at)
+    made.decisions(1, [Incident(ts=1, kind="x", detail="y")])
+    made.close()
+    [path] = recordings_in(tmp_path / "sessions")
+    facts = read(store, path)
+    assert facts["error"] is None
+    assert (facts["venue"], facts["symbol"], facts["n_rows"]) == ("local", "BTCUSDT", 8)
