@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Arrays, Bench, BenchError, Pass, Row, Taken, Variant
-from bench.portfolio_solvers import AVERSION, OURS, PEERS, SIZES, Case, active_set, jax_fista, value
+from bench.portfolio_solvers import AVERSION, BROAD, OURS, PEERS, SIZES, Case, active_set, jax_fista, value
 from bench.runner import PEERS as PEERS_PYTHON
 from bench.runner import ROOT, THREADS, Say, made, plain
 from core.benches import missing
@@ -30,6 +30,13 @@ def market(n: int) -> tuple[np.ndarray, np.ndarray]:
     return random.normal(0.05, 0.05, n) + 0.2 * loadings[:, 0], 0.5 * (covariance + covariance.T)
 
 
+def wide(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means close to each other and a covariance of three factors, with which nearly all assets are held."""
+    random = np.random.default_rng(n + 1)
+    loadings = random.normal(size=(n, 3)) * 0.1
+    return random.normal(0.05, 2.0 / n, n), loadings @ loadings.T + np.diag(random.uniform(0.01, 0.05, n))
+
+
 def make(folder: Path, size: int) -> Mapping[str, Any]:
     from kernels.portfolio import optimize_portfolio
 
@@ -37,7 +44,8 @@ def make(folder: Path, size: int) -> Mapping[str, Any]:
         mean, S = market(n)
         means = mean * (1 + 0.01 * np.random.default_rng(1).normal(size=(CHANGES, n)))
         best = {risk: optimize_portfolio(mean, S, k, risk=risk) for risk, k in AVERSION.items()}  # type: ignore[arg-type]
-        case = Case(n, mean, S, means, best["variance"].weights)
+        even, apart = wide(n)
+        case = Case(n, mean, S, means, best["variance"].weights, even, apart)
         worth = {risk: value(case, found.weights, risk) for risk, found in best.items()}
         np.savez(
             folder / f"{n}.npz",
@@ -47,6 +55,9 @@ def make(folder: Path, size: int) -> Mapping[str, Any]:
             start=case.start,
             variance=worth["variance"],
             deviation=worth["deviation"],
+            even=even,
+            apart=apart,
+            wide=optimize_portfolio(even, apart, BROAD).objective,
         )
     return {"n": size}
 
@@ -57,10 +68,12 @@ def rows() -> list[Row]:
         unit = "us" if n < 500 else "ms"
         peers = tuple(f"{name}, cold, {n}" for name in PEERS)
         again = (f"cvxpy, cold, {n}", f"cvxpy, re-solved, {n}", f"PyPortfolioOpt, cold, {n}")
+        prepared = f"piqp, wide, set up before, {n}"
         dev = (f"cvxpy, deviation, {n}", f"cvxpy, deviation by SCS, {n}")
         found += [
             Row(f"active set, {n} assets", unit, f"active set, cold, {n}", peers, target=5.0),
             Row(f"active set, {n} assets, most of them held", unit, f"active set, broad, {n}", (f"piqp, broad, {n}",), target=5.0),
+            Row(f"active set, {n} assets, nearly all held", unit, f"active set, wide, {n}", (f"piqp, wide, {n}", prepared), target=5.0),
             Row(f"active set, {n} assets, means changed by 1 %", unit, f"active set, warm, {n}", (f"piqp, warm, {n}", f"cvxpy, warm, {n}")),
             Row(f"active set, {n} assets, covariance checked", unit, f"active set, with the covariance checked, {n}", peers),
             Row(f"active set, {n} assets, capped", unit, f"active set, capped, {n}"),
@@ -113,7 +126,7 @@ def solved(solver: str, folder: Path) -> dict[str, Any]:
 def both(folder: Path) -> Pass:
     """Every compiled form once, for the measure of what compiling costs."""
     with np.load(folder / f"{SIZES[1]}.npz") as file:
-        case = Case(SIZES[1], file["mean"], file["covariance"], file["means"], file["start"])
+        case = Case(SIZES[1], file["mean"], file["covariance"], file["means"], file["start"], file["even"], file["apart"])
     ours = [active_set(case)[what] for what in ("cold", "deviation")] + [jax_fista(case)[what] for what in ("cold", "deviation")]
 
     def once() -> Arrays:

@@ -19,6 +19,7 @@ from bench.worker import memory
 SIZES = (10, 100, 500)
 AVERSION = {"variance": 20.0, "deviation": 2.0}
 BROAD = 200.0  # so averse that most assets are held: the active set's worst side, since it frees them one after another
+AVERSIONS = AVERSION | {"wide": BROAD}
 TOLERANCE = 1e-6  # of what the default settings of the conic solvers reach, infeasibility included
 
 
@@ -28,6 +29,8 @@ class Case(NamedTuple):
     covariance: np.ndarray
     means: np.ndarray  # the mean changed by 1 %, again and again
     start: np.ndarray  # the best weights before the change
+    even: np.ndarray  # means and a covariance with which nearly all assets are held at the aversion of BROAD
+    apart: np.ndarray
 
 
 def active_set(case: Case) -> dict[str, Callable[[], Any]]:
@@ -35,7 +38,7 @@ def active_set(case: Case) -> dict[str, Callable[[], Any]]:
 
     S = Covariance.checked(case.covariance)
     k, turn = AVERSION["variance"], turns(case)
-    ready, broad = Prepared(S, k), Prepared(S, BROAD)
+    ready, broad, wide = Prepared(S, k), Prepared(S, BROAD), Prepared(case.apart, BROAD)
     capped = Prepared(S, k, caps=4 / case.n)
     costly, held = Prepared(S, k, turnover_cost=0.001), np.full(case.n, 1 / case.n)
     rooted = Prepared(S, AVERSION["deviation"], risk="deviation")
@@ -43,6 +46,7 @@ def active_set(case: Case) -> dict[str, Callable[[], Any]]:
         "cold": lambda: ready.solve(case.mean),
         "warm": lambda: ready.solve(turn(), start=case.start),
         "broad": lambda: broad.solve(case.mean),
+        "wide": lambda: wide.solve(case.even),
         "with the covariance checked": lambda: optimize_portfolio(case.mean, case.covariance, k),
         "capped": lambda: capped.solve(case.mean),
         "costly": lambda: costly.solve(case.mean, previous=held),
@@ -142,27 +146,34 @@ def osqp(case: Case) -> dict[str, Callable[[], Any]]:
 def piqp(case: Case) -> dict[str, Callable[[], Any]]:
     import piqp
 
-    P, wide = (np.asfortranarray(2 * k * case.covariance) for k in (AVERSION["variance"], BROAD))
+    P, broad = (np.asfortranarray(2 * k * case.covariance) for k in (AVERSION["variance"], BROAD))
+    wide = np.asfortranarray(2 * BROAD * case.apart)
     A, one, nought = np.ones((1, case.n)), np.ones(1), np.zeros(case.n)
 
-    def ready(quadratic=P):
+    def ready(quadratic=P, mean=case.mean):
         solver = piqp.DenseSolver()
-        solver.setup(quadratic, -case.mean, A=A, b=one, x_l=nought)
+        solver.setup(quadratic, -mean, A=A, b=one, x_l=nought)
         return solver
 
-    def once(quadratic=P):
-        solver = ready(quadratic)
+    def once(quadratic=P, mean=case.mean):
+        solver = ready(quadratic, mean)
         solver.solve()
         return np.array(solver.result.x)
 
-    kept, turn = ready(), turns(case)
+    kept, turn, held = ready(), turns(case), ready(wide, case.even)
 
-    def changed():
-        kept.update(c=-turn())
-        kept.solve()
-        return np.array(kept.result.x)
+    def changed(solver=kept, mean=turn):
+        solver.update(c=-mean())
+        solver.solve()
+        return np.array(solver.result.x)
 
-    return {"cold": once, "warm": changed, "broad": lambda: once(wide)}
+    return {
+        "cold": once,
+        "warm": changed,
+        "broad": lambda: once(broad),
+        "wide": lambda: once(wide, case.even),
+        "wide, set up before": lambda: changed(held, lambda: case.even),
+    }
 
 
 OURS = {"active set": active_set, "JAX": jax_fista}
@@ -182,15 +193,18 @@ def turns(case: Case) -> Callable[[], np.ndarray]:
 
 def value(case: Case, w: np.ndarray, risk: str) -> float:
     variance = float(w @ case.covariance @ w)
-    return float(case.mean @ w) - AVERSION[risk] * (variance if risk == "variance" else variance**0.5)
+    return float(case.mean @ w) - AVERSIONS[risk] * (variance**0.5 if risk == "deviation" else variance)
 
 
 def held(case: Case, what: str, found: Any, best: dict[str, float]) -> None:
     """Raise ValueError unless weights are feasible and as good as the best (where the problem is the common one)."""
     w = np.asarray(getattr(found, "weights", found))
-    if what not in ("cold", "re-solved", "deviation", "deviation by SCS", "with the covariance checked"):
+    if what.startswith("wide"):
+        case, risk = case._replace(mean=case.even, covariance=case.apart), "wide"
+    elif what not in ("cold", "re-solved", "deviation", "deviation by SCS", "with the covariance checked"):
         return
-    risk = "deviation" if "deviation" in what else "variance"
+    else:
+        risk = "deviation" if "deviation" in what else "variance"
     if abs(w.sum() - 1) > TOLERANCE or w.min() < -TOLERANCE:
         raise ValueError(f"{what}, {case.n}: infeasible by {max(abs(w.sum() - 1), -w.min()):.3g}")
     if abs(value(case, w, risk) - best[risk]) > TOLERANCE:
@@ -217,8 +231,8 @@ def main() -> None:
     found: dict[str, Any] = {}
     for n in SIZES:
         with np.load(asked.folder / f"{n}.npz") as file:
-            case = Case(n, file["mean"], file["covariance"], file["means"], file["start"])
-            best = {risk: float(file[risk]) for risk in AVERSION}
+            case = Case(n, file["mean"], file["covariance"], file["means"], file["start"], file["even"], file["apart"])
+            best = {risk: float(file[risk]) for risk in (*AVERSION, "wide")}
         before = memory("VmRSS")
         for what, once in (OURS | PEERS)[asked.solver](case).items():
             begun = time.perf_counter()

@@ -5,12 +5,15 @@
 (`Covariance.checked`); where only the means change, `Prepared` keeps everything else checked, which leaves microseconds a solve.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from kernels.portfolio_inputs import Covariance, PortfolioError, Risk, Rules, column, rules
-from kernels.portfolio_solve import Answer, judged, solved
+from kernels.portfolio_quick import FEW, MOST, quick, state_of
+from kernels.portfolio_solve import FIGURES, judged, solved
 
 __all__ = ["Covariance", "Portfolio", "PortfolioError", "Prepared", "optimize_portfolio"]
 
@@ -20,19 +23,54 @@ RIDGE = 1e-10  # of the mean variance, added where the covariance as given is no
 COLD = np.empty(0)
 
 
-class Portfolio(NamedTuple):
-    """The answer and its proof. No feasible weights reach more than objective + gap."""
+class Portfolio(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """The answer and its proof. No feasible weights reach more than objective + gap. What is not asked for is not looked up."""
 
-    weights: np.ndarray  # [n]: not negative, within the caps, sum one to 1e-14
-    objective: float  # mean'w - aversion risk(w) - turnover cost
-    gap: float
-    certified: bool  # the gap is within the tolerance asked for
-    budget_price: float  # what the objective would gain from one more unit of budget
-    missed: float  # by how much the worst asset misses its condition of Karush, Kuhn and Tucker
-    infeasible: float  # the largest of |sum w - 1|, -w, w - cap
-    steps: int
+    made: np.ndarray  # [n + 7]: the weights and the figures of their proof
     method: str  # which method answered
-    fallback: str  # why it was not the one asked for; empty if it was
+    fallback: str = ""  # why it was not the one asked for; empty if it was
+
+    @property
+    def weights(self) -> np.ndarray:
+        """[n]: not negative, within the caps, sum one to 1e-14."""
+        return self.made[:-FIGURES]
+
+    @property
+    def objective(self) -> float:
+        """mean'w - aversion risk(w) - turnover cost."""
+        return float(self.made[-7])
+
+    @property
+    def gap(self) -> float:
+        return float(self.made[-6])
+
+    @property
+    def certified(self) -> bool:
+        """The gap is within the tolerance asked for."""
+        return bool(self.made[-6] <= self.made[-1])
+
+    @property
+    def budget_price(self) -> float:
+        """What the objective would gain from one more unit of budget."""
+        return float(self.made[-5])
+
+    @property
+    def missed(self) -> float:
+        """By how much the worst asset misses its condition of Karush, Kuhn and Tucker."""
+        return float(self.made[-4])
+
+    @property
+    def infeasible(self) -> float:
+        """The largest of |sum w - 1|, -w, w - cap."""
+        return float(self.made[-3])
+
+    @property
+    def steps(self) -> int:
+        return int(self.made[-2])
+
+    def __repr__(self) -> str:
+        names = ("weights", "objective", "gap", "certified", "budget_price", "missed", "infeasible", "steps", "method", "fallback")
+        return f"Portfolio({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
 def optimize_portfolio(
@@ -57,15 +95,18 @@ def optimize_portfolio(
     only where they are above twenty (rounding). Where the method asked for does not reach that, another is tried; `certified` says
     whether any did. Raises PortfolioError.
     """
-    prepared = Prepared(covariance, aversion, risk=risk, caps=caps, turnover_cost=turnover_cost, method=method, tolerance=tolerance)
+    prepared = Prepared(
+        covariance, aversion, risk=risk, caps=caps, turnover_cost=turnover_cost, method=method, tolerance=tolerance, again=False
+    )
     return prepared.solve(mean, previous=previous, start=start)
 
 
 class Prepared:
-    """A portfolio problem that waits for its means: the live path's form. Arguments as of `optimize_portfolio`. Nothing is kept between
-    solves, so threads may share one."""
+    """A portfolio problem that waits for its means: the live path's form. Arguments as of `optimize_portfolio`; `again` says that there
+    will be more than one solve, which is worth an inverse of the covariance (variance without turnover cost: `portfolio_quick`; the last
+    digits may differ from those of a single call). Nothing is kept between solves, so threads may share one."""
 
-    __slots__ = ("method", "n", "nothing", "rules", "tolerance")
+    __slots__ = ("method", "n", "nothing", "rules", "state", "tolerance")
 
     def __init__(
         self,
@@ -77,15 +118,28 @@ class Prepared:
         turnover_cost: np.ndarray | float = 0.0,
         method: Method = "active set",
         tolerance: float | None = None,
+        again: bool = True,
     ) -> None:
         self.rules = rules(covariance, aversion, risk, caps, turnover_cost)
         self.n = len(self.rules.caps)
         self.nothing = np.zeros(self.n)
         self.method = method
         self.tolerance = TOLERANCE[method] if tolerance is None else tolerance
+        self.state = None
+        plain = method == "active set" and not self.rules.deviating and not self.rules.costly
+        if plain and (again or self.n <= FEW):
+            S = self.rules.covariance
+            self.state = state_of(S.matrix, S.largest, self.rules.aversion, self.rules.caps, self.tolerance)
 
     def solve(self, mean: np.ndarray, *, previous: np.ndarray | None = None, start: np.ndarray | None = None) -> Portfolio:
         """The best weights for these means. Raises PortfolioError."""
+        if self.state is not None and previous is None and (start is None or self.spread(start)):
+            try:
+                certified, made = quick(self.state, mean if type(mean) is np.ndarray else self.taken("the means", mean))
+            except TypeError:  # not an array as the kernel takes it
+                certified, made = quick(self.state, self.taken("the means", mean))
+            if certified:
+                return Portfolio(made, "active set")
         m = self.taken("the means", mean)
         begin = COLD if start is None else self.taken("the weights to begin from", start)
         if previous is not None:
@@ -102,6 +156,13 @@ class Prepared:
         column("the weights to begin from", begin, len(begin))
         return fallen_back(self.rules, m, old, found, self.tolerance)
 
+    def spread(self, start: np.ndarray) -> bool:
+        """Whether so many assets are held to begin with (or so few are there) that pivots on the inverse need no start."""
+        begin = self.taken("the weights to begin from", start)
+        if self.n > FEW and np.count_nonzero(begin) < (1.0 - MOST) * self.n:
+            return False
+        return bool(begin @ begin < np.inf)  # what is not finite is refused below
+
     def taken(self, what: str, values: np.ndarray) -> np.ndarray:
         """As `column`, but that an array as the kernels take it passes; the kernels see what is not finite."""
         if type(values) is np.ndarray and values.dtype == np.float64 and values.shape == (self.n,):
@@ -111,14 +172,9 @@ class Prepared:
         return column(what, values, self.n)
 
 
-def portfolio(answer: Answer, method: str) -> Portfolio:
-    w, objective, gap, nu, missed, infeasible, steps, allowed = answer
-    return Portfolio(w, objective, gap, gap <= allowed, nu, missed, infeasible, steps, method, "")
-
-
 def by_active_set(r: Rules, m: np.ndarray, old: np.ndarray, start: np.ndarray, tolerance: float) -> Portfolio:
     S = r.covariance
-    return portfolio(solved(S.matrix, S.largest, m, r.aversion, r.deviating, r.caps, r.costs, old, start, tolerance), "active set")
+    return Portfolio(solved(S.matrix, S.largest, m, r.aversion, r.deviating, r.caps, r.costs, old, start, tolerance), "active set")
 
 
 def by_fista(r: Rules, m: np.ndarray, old: np.ndarray, start: np.ndarray, tolerance: float, most: int = 20_000) -> Portfolio:
@@ -138,8 +194,9 @@ def by_fista(r: Rules, m: np.ndarray, old: np.ndarray, start: np.ndarray, tolera
     w = np.array(near.weights)
     if not np.isfinite(w).all():
         w = r.caps / r.caps.sum()
-    answer = judged(S.matrix, S.largest, m, r.aversion, r.deviating, r.caps, r.costs, old, w, tolerance)
-    return portfolio(answer, "fista")._replace(steps=int(near.steps))
+    made = judged(S.matrix, S.largest, m, r.aversion, r.deviating, r.caps, r.costs, old, w, tolerance)
+    made[-2] = int(near.steps)
+    return Portfolio(made, "fista")
 
 
 def fallen_back(r: Rules, m: np.ndarray, old: np.ndarray, found: Portfolio, tolerance: float) -> Portfolio:
@@ -152,9 +209,9 @@ def fallen_back(r: Rules, m: np.ndarray, old: np.ndarray, found: Portfolio, tole
         more = RIDGE * (np.trace(S.matrix) / len(S.matrix))
         ridged = r._replace(covariance=Covariance(S.matrix + more * np.eye(len(S.matrix)), S.largest + more))
         near = by_active_set(ridged, m, old, COLD, tolerance).weights
-        tries.append(by_active_set(r, m, old, near, tolerance)._replace(method="active set from a ridge"))
+        tries.append(replace(by_active_set(r, m, old, near, tolerance), method="active set from a ridge"))
         if not tries[-1].certified:
             near = by_fista(r, m, old, near, tolerance, most=2_000)
-            tries += [near, by_active_set(r, m, old, near.weights, tolerance)._replace(method="active set from fista")]
+            tries += [near, replace(by_active_set(r, m, old, near.weights, tolerance), method="active set from fista")]
     best = min(tries, key=lambda t: t.gap)
-    return best._replace(fallback=f"{found.method} left a gap of {found.gap:.3g}, more than was asked for")
+    return replace(best, fallback=f"{found.method} left a gap of {found.gap:.3g}, more than was asked for")

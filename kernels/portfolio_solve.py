@@ -7,9 +7,18 @@ from kernels.portfolio_active import gradient
 from kernels.portfolio_certificate import proof, settled
 from kernels.portfolio_exact import solve_deviation, solve_variance, variance_of
 
-Answer = tuple[
-    np.ndarray, float, float, float, float, float, int, float
-]  # weights, objective, gap, price, missed, infeasible, steps, allowed
+FIGURES = 7  # behind the weights of an answer: objective, gap, price, missed, infeasible, steps, allowed (one array: boxing costs)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def answer(w: np.ndarray, objective: float, gap: float, nu: float, missed: float, out: float, steps: int, allowed: float) -> np.ndarray:
+    """The weights [n] with their FIGURES, [n + 7]."""
+    n = len(w)
+    made = np.empty(n + FIGURES)
+    made[:n] = w
+    made[n], made[n + 1], made[n + 2], made[n + 3] = objective, gap, nu, missed
+    made[n + 4], made[n + 5], made[n + 6] = out, steps, allowed
+    return made
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -87,28 +96,28 @@ def worth(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def judged(S, largest, m, k, deviating, caps, costs, old, found, tolerance) -> Answer:
+def judged(S, largest, m, k, deviating, caps, costs, old, found, tolerance) -> np.ndarray:
     """Weights found elsewhere, settled, with their proof."""
     w, kinks = found.copy(), kinks_of(caps, costs, old)
     settled(w, caps, kinks)
     objective, out, g = worth(S, m, k, deviating, caps, costs, old, w)
     gap, nu, missed = proof(g, w, caps, kinks, costs)
-    return w, objective, gap, nu, missed, out, 0, allowance(m, largest, k, costs, tolerance)
+    return answer(w, objective, gap, nu, missed, out, 0, allowance(m, largest, k, costs, tolerance))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solved(S, largest, m, k, deviating, caps, costs, old, start, tolerance) -> Answer:
-    """The best weights by the active set; an empty `start` begins cold. Means that are not finite give a gap of NaN."""
+def solved(S, largest, m, k, deviating, caps, costs, old, start, tolerance) -> np.ndarray:
+    """The best weights by the active set and their FIGURES; an empty `start` begins cold. Means that are not finite give a gap of NaN."""
     n = len(m)
     allowed = allowance(m, largest, k, costs, tolerance)
     if not np.isfinite(np.sum(m)):
-        return np.full(n, np.nan), np.nan, np.nan, np.nan, np.nan, np.nan, 0, allowed
+        return answer(np.full(n, np.nan), np.nan, np.nan, np.nan, np.nan, np.nan, 0, allowed)
     kinks = kinks_of(caps, costs, old)
     if k == 0.0 or largest == 0.0:  # no risk to weigh: filled from the best asset down
         w, steps = cheapest(-m, caps, kinks, costs), 0
         objective, out, g = worth(S, m, k, deviating, caps, costs, old, w)
         gap, nu, missed = proof(g, w, caps, kinks, costs)
-        return w, objective, gap, nu, missed, out, steps, allowed
+        return answer(w, objective, gap, nu, missed, out, steps, allowed)
     if len(start):
         w = feasible(start, caps, kinks)
     else:
@@ -121,4 +130,4 @@ def solved(S, largest, m, k, deviating, caps, costs, old, start, tolerance) -> A
     else:
         gap, nu, missed, steps = solve_variance(S, m, k, caps, kinks, costs, w, 20 * n + 200, allowed)
     objective, out, g = worth(S, m, k, deviating, caps, costs, old, w)
-    return w, objective, gap, nu, missed, out, steps, allowed
+    return answer(w, objective, gap, nu, missed, out, steps, allowed)
