@@ -185,6 +185,7 @@ class Signal(Decision, frozen=True):
     price: float
     values: tuple[float, ...] = ()  # the rule's indicators
     alias: str = ""  # of the model: champion, shadow (nothing is traded on this signal), or none was there
+    seq: int = 0  # number of the input that closed the bar: `Order.signal` of what is traded on it
 
 
 class Ask(Decision, frozen=True):

@@ -27,6 +27,10 @@ class StaleEpoch(LedgerError):
     """Another worker has taken the account over: this one must not send any more."""
 
 
+class Latched(LedgerError):
+    """The kill switch is on, whoever pulled it: nothing is sent but what flattens."""
+
+
 class Lease(Struct, frozen=True):
     account: str
     epoch: int

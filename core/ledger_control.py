@@ -3,14 +3,27 @@
 The kill switch is latched here before anybody is told, so it stays on whatever dies next. Commands are idempotent by key.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from core import ledger_tables as t
 from core.events import Incident
-from core.ledger import Ledger
+from core.ledger import Lease, Ledger, LedgerError, first_line
+
+KILL_FILE = "KILL"  # in the data folder: the kill switch of those who cannot reach the ledger
+
+
+@contextmanager
+def reached(_: Ledger) -> Iterator[None]:
+    """What the database refuses within becomes a `LedgerError`: whoever pulls the kill switch goes on by other ways."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise LedgerError(f"the ledger cannot be written: {first_line(error)}") from error
 
 
 class Latch(dict[str, Any]):
@@ -78,6 +91,12 @@ def answer(ledger: Ledger, account: str, key: str, told: dict[str, Any]) -> None
         connection.execute(update(t.commands).where((of.account == account) & (of.key == key)).values(answer=told))
 
 
+def answered(connection: Connection, account: str, key: str) -> dict[str, Any] | None:
+    """What a command was answered; None where it waits, or where there is none."""
+    of = t.commands.c
+    return connection.execute(select(of.answer).where((of.account == account) & (of.key == key))).scalar()
+
+
 def note(ledger: Ledger, account: str, kind: str, ts: int, value: float = 1.0) -> None:
     """Evidence that live trading asks for: `kill_drill`, `reconciled`, `paper_seconds`."""
     with ledger.write() as connection:
@@ -85,10 +104,36 @@ def note(ledger: Ledger, account: str, kind: str, ts: int, value: float = 1.0) -
 
 
 def noted(connection: Connection, account: str, kind: str, since: int = 0) -> tuple[float, int]:
-    """(sum of the values, time of the newest) of a kind of evidence; (0, 0) where there is none."""
+    """(sum of the values, time of the newest) of a kind of evidence, (0, 0) where there is none. `account` empty: of all."""
     of = t.evidence.c
-    rows = connection.execute(select(of.value, of.ts).where((of.account == account) & (of.kind == kind) & (of.ts >= since))).all()
+    query = select(of.value, of.ts).where((of.kind == kind) & (of.ts >= since))
+    rows = connection.execute(query.where(of.account == account) if account else query).all()
     return sum(float(row.value) for row in rows), max((int(row.ts) for row in rows), default=0)
+
+
+def last_noted(connection: Connection, account: str, kind: str) -> tuple[float, int] | None:
+    """(value, time) of the newest evidence of a kind; None where there is none. `account` empty: of all."""
+    of = t.evidence.c
+    query = select(of.value, of.ts).where(of.kind == kind).order_by(of.ts.desc(), of.id.desc()).limit(1)
+    row = connection.execute(query.where(of.account == account) if account else query).first()
+    return None if row is None else (float(row.value), int(row.ts))
+
+
+def leases(connection: Connection) -> list[Lease]:
+    """Every account that a worker ever held, with who held it last; the newest epoch first."""
+    rows = connection.execute(select(t.leases).order_by(t.leases.c.epoch.desc()))
+    return [Lease(row.account, row.epoch, row.holder, row.until) for row in rows]
+
+
+def latches(connection: Connection) -> dict[str, Latch]:
+    """The accounts that are blocked."""
+    return {row.account: Latch(row._mapping) for row in connection.execute(select(t.latches).where(t.latches.c.latched))}
+
+
+def rearmed_at(connection: Connection, account: str) -> int:
+    """When the account was re-armed last; 0 where it never was, or is blocked."""
+    row = connection.execute(select(t.latches).where(t.latches.c.account == account)).first()
+    return int(row.ts) if row is not None and not row.latched else 0
 
 
 def tell(ledger: Ledger, account: str, told: Incident) -> None:

@@ -101,7 +101,8 @@ def story(connection: Connection, order_id: str) -> dict[str, Any] | None:
     if verdict is not None:
         of = t.signals.c
         where = (of.session == verdict.session) & (of.seq == verdict.signal_seq) & (of.symbol == verdict.symbol)
-        signal = connection.execute(select(t.signals).where(where)).first()
+        where &= of.version.in_(("", verdict.version))  # not what a shadow said of the same second
+        signal = connection.execute(select(t.signals).where(where).order_by(of.ts_bar.desc())).first()  # one input may close several
     as_dict = lambda row: None if row is None else dict(row._mapping)  # noqa: E731
     return {
         "order": as_dict(found), "verdict": as_dict(verdict), "signal": as_dict(signal),

@@ -9,11 +9,16 @@ from sqlalchemy.exc import IntegrityError
 
 from core import ledger_tables as t
 from core.events import Incident, Signal
-from core.ledger import Lease, Ledger, LedgerError, StaleEpoch
-from core.orders import Fill, Order, Standing, Status
+from core.ledger import Latched, Lease, Ledger, LedgerError, StaleEpoch
+from core.ledger_statements import Statements
+from core.orders import Fill, Order, Purpose, Standing, Status
 
 # Built once: to build a statement costs more than to run it.
-HOLDER = select(t.leases.c.epoch, t.leases.c.holder).where(t.leases.c.account == bindparam("account"))
+HOLDER = (
+    select(t.leases.c.epoch, t.leases.c.holder, t.latches.c.latched, t.latches.c.reason)
+    .select_from(t.leases.outerjoin(t.latches, t.latches.c.account == t.leases.c.account))
+    .where(t.leases.c.account == bindparam("account"))
+)
 INTEND = insert(t.orders)
 STANDS = select(t.orders.c.status, t.orders.c.filled).where(t.orders.c.order_id == bindparam("order"))
 CHANGE = update(t.orders).where(t.orders.c.order_id == bindparam("order"))
@@ -22,6 +27,13 @@ FILLED = select(t.fills.c.trade_id).where(
     (t.fills.c.account == bindparam("account")) & (t.fills.c.symbol == bindparam("symbol")) & (t.fills.c.trade_id == bindparam("trade_id"))
 )
 FILL, SIGNAL, VERDICT, INCIDENT, EQUITY = (insert(table) for table in (t.fills, t.signals, t.decisions, t.incidents, t.equity))
+RENEW = update(t.leases).where(t.leases.c.account == bindparam("of"))
+RELEASE = RENEW.where(t.leases.c.epoch == bindparam("at"))
+POSITION, COMPARED = insert(t.positions), insert(t.compared)
+REPLACE, FURTHER = (
+    update(table).where((table.c.account == bindparam("of")) & (table.c.symbol == bindparam("symbol_of")))
+    for table in (t.positions, t.compared)
+)
 
 
 class Writer:
@@ -29,7 +41,8 @@ class Writer:
 
     def __init__(self, ledger: Ledger, lease: Lease, *, session: str = "") -> None:
         self.lease, self.account, self.session = lease, lease.account, session
-        self._connection = ledger.engine.connect().execution_options(writes=True)
+        self._connection = ledger.engine.connect()
+        self._statements = Statements(self._connection)
         self._depth = 0
 
     def close(self) -> None:
@@ -45,43 +58,55 @@ class Writer:
             finally:
                 self._depth -= 1
             return
-        with self._connection.begin():
-            self._depth = 1
-            try:
-                yield
-            finally:
-                self._depth = 0
+        self._depth = 1
+        try:
+            yield
+        except BaseException:
+            self._statements.rollback()
+            raise
+        else:
+            self._statements.commit()
+        finally:
+            self._depth = 0
 
-    def _run(self, statement: Any, *rows: Any) -> Any:
+    def _run(self, statement: Any, row: dict[str, Any]) -> Any:
+        """The driver's cursor, good until the next statement."""
+        if self._depth:
+            return self._statements.run(statement, row)
         with self.batch():
-            return self._connection.execute(statement, *rows)
+            return self._statements.run(statement, row)
+
+    def _first(self, statement: Any, row: dict[str, Any]) -> Any:
+        """The first row of an answer as a tuple; None where there is none."""
+        return self._run(statement, row).fetchone()
 
     # The lease
 
-    def check(self) -> None:
-        """Raises `StaleEpoch` where another worker has taken over."""
-        row = self._run(HOLDER, {"account": self.account}).first()
-        if row is None or row.epoch != self.lease.epoch:
-            who = "nobody" if row is None else f"{row.holder} (epoch {row.epoch})"
+    def check(self) -> str:
+        """Why the kill switch is on, empty where it is not. Raises `StaleEpoch` where another worker has taken over."""
+        epoch, holder, latched, reason = self._first(HOLDER, {"account": self.account}) or (None, "", False, "")
+        if epoch != self.lease.epoch:
+            who = "nobody" if epoch is None else f"{holder} (epoch {epoch})"
             raise StaleEpoch(f"{self.account} is now held by {who}; epoch {self.lease.epoch} sends nothing any more")
+        return (reason or "no reason given") if latched else ""
 
     def renew(self, now: int, seconds: float) -> None:
         with self.batch():
             self.check()
-            until = now + round(seconds * 1e9)
-            self._run(update(t.leases).where(t.leases.c.account == self.account).values(until=until))
+            self._run(RENEW, {"of": self.account, "until": now + round(seconds * 1e9)})
 
     def release(self, now: int) -> None:
         """Let the next worker in at once."""
-        where = (t.leases.c.account == self.account) & (t.leases.c.epoch == self.lease.epoch)
-        self._run(update(t.leases).where(where).values(until=now))
+        self._run(RELEASE, {"of": self.account, "at": self.lease.epoch, "until": now})
 
     # Orders and fills
 
     def intend(self, order: Order, *, seq: int, epoch: int | None = None) -> None:
-        """Write an order down before it is sent. Raises `StaleEpoch`, and `LedgerError` for an id that is there already."""
+        """Write an order down before it is sent. Raises `StaleEpoch`, `Latched` (only what flattens is sent then), and `LedgerError` for
+        an id that is there already."""
         with self.batch():
-            self.check()
+            if (why := self.check()) and order.purpose is not Purpose.FLATTEN:
+                raise Latched(f"the kill switch is on: {why}")
             try:
                 self._run(INTEND, self._row(order, seq, Status.INTENT, epoch))
             except IntegrityError as error:
@@ -98,13 +123,13 @@ class Writer:
     def standing(self, told: Standing, ts: int) -> bool:
         """What became of an order; False where nothing changed, or where it is older than what is known (filled size never falls)."""
         with self.batch():
-            row = self._run(STANDS, {"order": told.order_id}).first()
+            row = self._first(STANDS, {"order": told.order_id})
             if row is None:
                 return False
-            was = Status(row.status)
+            was, filled = Status(row[0]), row[1]
             over = not was.is_open and told.status.is_open
             over |= told.status is Status.UNKNOWN and was not in (Status.INTENT, Status.SENT)  # it is known by now
-            if over or told.filled < row.filled or (was == told.status and row.filled == told.filled):
+            if over or told.filled < filled or (was == told.status and filled == told.filled):
                 return False
             changed: dict[str, Any] = {"order": told.order_id, "status": told.status.value, "filled": told.filled, "ts_changed": ts}
             changed |= {"venue_id": told.venue_id} if told.venue_id else {}
@@ -125,7 +150,7 @@ class Writer:
             "ts_event": fill.ts_event, "ts_recv": fill.ts_recv,
         }  # fmt: skip
         with self.batch():
-            if self._run(FILLED, {"account": self.account, "symbol": fill.symbol, "trade_id": fill.trade_id}).first() is not None:
+            if self._first(FILLED, {"account": self.account, "symbol": fill.symbol, "trade_id": fill.trade_id}) is not None:
                 return False
             self._run(FILL, row)
         return True
@@ -157,17 +182,13 @@ class Writer:
         self._run(EQUITY, {"account": self.account, "ts": ts, **money})
 
     def position(self, symbol: str, size: int, entry_price: float, realised: float, ts: int) -> None:
-        of = t.positions.c
-        where = (of.account == self.account) & (of.symbol == symbol)
         values = {"size": size, "entry_price": entry_price, "realised": realised, "ts": ts}
         with self.batch():
-            if not self._run(update(t.positions).where(where).values(**values)).rowcount:
-                self._run(insert(t.positions), {"account": self.account, "symbol": symbol, **values})
+            if not self._run(REPLACE, {"of": self.account, "symbol_of": symbol, **values}).rowcount:
+                self._run(POSITION, {"account": self.account, "symbol": symbol, **values})
 
     def compared(self, symbol: str, trade_id: int) -> None:
         """Our fills of a symbol up to this trade id are the venue's."""
-        of = t.compared.c
-        where = (of.account == self.account) & (of.symbol == symbol)
         with self.batch():
-            if not self._run(update(t.compared).where(where).values(trade_id=trade_id)).rowcount:
-                self._run(insert(t.compared), {"account": self.account, "symbol": symbol, "trade_id": trade_id})
+            if not self._run(FURTHER, {"of": self.account, "symbol_of": symbol, "trade_id": trade_id}).rowcount:
+                self._run(COMPARED, {"account": self.account, "symbol": symbol, "trade_id": trade_id})

@@ -107,6 +107,19 @@ class Venue(Section):
     loop: bool = False  # begin again at the end of the recording
 
 
+class Paper(Section):
+    """Trading on paper: the market of a real exchange, orders into an account in the worker's own process."""
+
+    order_ms: NonNegativeFloat = 30.0  # until an order is at the exchange, beyond what frames need to us
+    response_ms: NonNegativeFloat = 30.0  # until we hear of it
+    maker_bps: float | None = None  # of notional; unset: what the exchange charges
+    taker_bps: float | None = None
+    quote_balance: PositiveFloat = 100_000.0
+    base_balance: NonNegativeFloat = 0.0
+    leverage: PositiveInt = 5
+    queue: Literal["pessimistic", "optimistic", "log", "power"] = "pessimistic"
+
+
 class Ledger(Section):
     url: str = ""  # empty: SQLite under the data folder; else an SQLAlchemy URL (postgresql+psycopg://...)
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"  # FULL survives power loss without a reconcile

@@ -16,6 +16,7 @@ FEE_DECIMALS = 8
 class Kind(StrEnum):
     LIMIT = "limit"
     MARKET = "market"
+    STOP = "stop"  # waits at the venue for `stop_price`, then closes the position at the market, whatever its size is then (futures)
 
 
 class Tif(StrEnum):
@@ -56,6 +57,7 @@ class Purpose(StrEnum):
     EXIT = "exit"
     TAKE_PROFIT = "take_profit"
     STOP = "stop"
+    VENUE_STOP = "venue_stop"  # waits at the venue for the case that we cannot act
     TIME_STOP = "time_stop"
     FLATTEN = "flatten"
     MANUAL = "manual"
@@ -102,6 +104,7 @@ class Order(Struct, frozen=True, kw_only=True):
     purpose: Purpose = Purpose.ENTRY
     ts: int = 0  # when it was decided: the engine's clock
     signal: int = 0  # sequence number of the input that led to it
+    stop_price: int = 0  # of a stop
 
 
 class Fill(Struct, frozen=True, kw_only=True):

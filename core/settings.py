@@ -192,6 +192,7 @@ class Settings(BaseSettings):
     model: live_settings.Model = live_settings.Model()
     exchange: live_settings.Exchange = live_settings.Exchange()
     venue: live_settings.Venue = live_settings.Venue()
+    paper: live_settings.Paper = live_settings.Paper()
     ledger: live_settings.Ledger = live_settings.Ledger()
     stream: live_settings.Stream = live_settings.Stream()
 

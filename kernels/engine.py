@@ -8,7 +8,7 @@ reach Python only where something has to be decided: a second closed, the best p
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from core.events import (
     AnyInput,
     CancelFailed,
     Command,
+    CommandKind,
     Connected,
     Decision,
     Disconnected,
@@ -35,15 +36,18 @@ from core.events import (
 from core.market import NS
 from kernels import engine_commands as commands
 from kernels import engine_orders as orders
-from kernels import engine_plan, holdings, live_market, risk, risk_orders, rule_signals
+from kernels import engine_plan, holdings, live_market, opening, risk, risk_orders, rule_signals
 from kernels import engine_signals as signals
 from kernels.engine_attend import attend
+from kernels.engine_laps import BOOK, FEATURES, RULE, Laps
 from kernels.engine_plan import ModelFacts, Plan
-from kernels.engine_state import Decisions, Desk, State, forget, windows
+from kernels.engine_state import Decisions, Desk, State, forget, held, turn_back, windows
 from kernels.execution import Aim
 from kernels.frames_live import Batch
 from kernels.live_market import LiveMarket, Second
 from kernels.strategies import convert, strategy
+
+AHEAD = frozenset({CommandKind.KILL, CommandKind.FLATTEN})  # they come before all that waits: time does not go on with them
 
 __all__ = ["Batch", "ModelFacts", "Plan", "State", "init", "scales", "step"]
 
@@ -71,10 +75,8 @@ def init(plan: Plan, ts: int) -> State:
         clock=risk.Clock(now=ts),
         usual_ns=int(plan.limits.max_clock_jump_s * NS),
         rule_state=rule_signals.init(n),
-        rule=rule_signals.pack(plan.rule),
-        closes=np.full(n, np.nan),
-        volumes=np.zeros(n),
-        due=np.zeros(n, np.bool_),
+        rule=rule_signals.packed(plan.rule),
+        bars=np.tile([np.nan, 0.0, 0.0], (n, 1)),
         strategy=module,
         remembered=module.init(convert(plan.params, module.Params), plan.symbols),
         mode=Mode.HALTED if plan.latched else Mode.ACTIVE,
@@ -82,8 +84,19 @@ def init(plan: Plan, ts: int) -> State:
         last_order=plan.first_order,
         tidied_at=ts,
     )  # fmt: skip
-    rule_signals.step(state.rule_state, state.closes, state.volumes, state.rule, state.due)
+    if plan.opening is not None:
+        opening.resume(state.holdings, plan.opening)
+        for s, desk in state.desks.items():
+            desk.aim.size = state.position(s).size  # what is held stays wanted, as where it is taken over from the venue
+    rule_signals.step_packed(state.rule_state, state.bars, state.rule)
     return state
+
+
+def timed(state: State, timer: Callable[[], int]) -> Laps:
+    """Have a state tell how long the parts of its steps take, by a clock in ns. It decides the same."""
+    state.laps = Laps(timer)
+    state.market.timer = timer
+    return state.laps
 
 
 def step(state: State, told: AnyInput | Batch, plan: Plan) -> Sequence[Decision]:
@@ -93,7 +106,8 @@ def step(state: State, told: AnyInput | Batch, plan: Plan) -> Sequence[Decision]
         _tick(state, told.ts_recv, out)
         _market(state, told, out)
         return out
-    _tick(state, told.ts, out)
+    if not (isinstance(told, Command) and told.kind in AHEAD):
+        _tick(state, told.ts, out)
     state.seq += 1
     match told:
         case Timer():
@@ -132,9 +146,12 @@ def step(state: State, told: AnyInput | Batch, plan: Plan) -> Sequence[Decision]
 
 def _tick(state: State, ts: int, out: Decisions) -> None:
     """Time goes on, nearly always by a little."""
-    if 0 <= ts - state.clock.now <= state.usual_ns:
+    was = state.clock.now
+    if 0 <= ts - was <= state.usual_ns:
         state.clock.now = ts
     elif not risk.tick(state.clock, ts, state.plan.limits):
+        if ts < was:
+            turn_back(state, was - ts)
         out.append(Incident(ts=ts, kind="clock_jump", detail="time went back, or on by more than allowed: nothing is sent for a while"))
 
 
@@ -143,8 +160,15 @@ def _market(state: State, batch: Batch, out: Decisions) -> None:
     market, rows, levels, ts_recv = state.market, batch.rows, batch.levels, batch.ts_recv
     before, at = state.seq, 0
     closed: list[Second] = []
+    laps = state.laps
     while True:
-        at, why, code = market.advance(rows, levels, at, ts_recv)
+        if laps is None:
+            at, why, code = market.advance(rows, levels, at, ts_recv)
+        else:
+            began = laps.timer()
+            at, why, code = market.advance(rows, levels, at, ts_recv)
+            laps.took(BOOK, began + market.closing_ns)
+            laps.spent[FEATURES] += market.closing_ns
         state.seq = before + at
         if why == live_market.SECOND:
             if any(one.code == code for one in closed):
@@ -171,7 +195,10 @@ def _closed(state: State, closed: list[Second], out: Decisions) -> None:
     for one in closed:
         _marked(state, one.symbol)
     commands.keep_limits(state, out)
+    began = state.laps.timer() if state.laps is not None else 0
     told = signals.ruled(state, closed)
+    if state.laps is not None:
+        state.laps.took(RULE, began)
     for one in closed:
         signals.second(state, one, told[one.code], out)
 
@@ -189,7 +216,7 @@ def _timer(state: State, out: Decisions) -> None:
     for desk in state.desks.values():
         signals.give_up(state, desk, out)
         attend(state, desk, out)
-    if state.flattening and not any(position.size for position in state.holdings.positions.values()) and not state.orders.by_id:
+    if state.flattening and not state.orders.by_id and not any(held(state, symbol, state.quote(symbol)) for symbol in state.desks):
         state.flattening = False
-        out.append(Incident(ts=state.clock.now, kind="flattened", detail="nothing is held and no order is open"))
+        out.append(Incident(ts=state.clock.now, kind="flattened", detail="nothing is held that could be sold, and no order is open"))
     forget(state)

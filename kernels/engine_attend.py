@@ -4,8 +4,10 @@ from core.events import Approved, Cancel, CancelAll, Mode
 from core.market import NS
 from core.orders import Order, Purpose, Tif, client_id
 from kernels import execution, risk, risk_orders
+from kernels.engine_laps import RISK
 from kernels.engine_state import Decisions, Desk, Ours, State, held
 from kernels.execution import Act, Room
+from kernels.risk_limits import BACK_NS
 from kernels.strategies import Urgency
 
 AGAIN_NS = 1_000_000_000  # a cancel that brought nothing is asked for again after so long
@@ -17,13 +19,18 @@ def attend(state: State, desk: Desk, out: Decisions) -> None:
     idle = not aim.size and aim.out is None and not state.orders.of.get(symbol) and not state.position(symbol).size
     if idle and not desk.watching:
         return
+    for order_id in list(state.orders.of.get(symbol, ())):
+        ours = state.ours[order_id]
+        if ours.orphan and ours.over is None and now >= ours.cancelling_until:
+            cancel(state, order_id, "of an earlier session", out)
     standing = state.mine(symbol)
     if state.mode is Mode.HALTED and not state.flattening:
         cancel_each(state, symbol, "halted", out)
         return
     quote = state.quote(symbol)
     limits = plan.limits
-    if not 0 < quote.bid < quote.ask or now - quote.ts > limits.max_quote_age_s * NS or not state.accounted or desk.owed is not None:
+    heard = -BACK_NS <= now - quote.ts <= limits.max_quote_age_s * NS
+    if not 0 < quote.bid < quote.ask or not heard or not state.accounted or desk.owed is not None:
         cancel_each(state, symbol, "no quote to trade by" if state.accounted else "the account is not known", out)
         unwatch(state, desk)
         return
@@ -31,7 +38,7 @@ def attend(state: State, desk: Desk, out: Decisions) -> None:
     if not (size or aim.size or aim.out or standing):
         unwatch(state, desk)
         return
-    if state.flattening and size and aim.out is None:
+    if state.flattening and size and aim.out is not Purpose.FLATTEN:  # also where a stop was on its way: HALTED lets nothing else out
         aim.out, aim.size, aim.since = Purpose.FLATTEN, 0, now
     if aim.out is None and (why := execution.ended(aim, size, quote, now)) is not None:
         aim.out, aim.size, aim.since, aim.wait_until, aim.failures = why, 0, now, 0, 0
@@ -86,10 +93,13 @@ def next_id(state: State) -> str:
 
 def place(state: State, order: Order, out: Decisions) -> bool:
     """Ask risk; an approved order counts from here on."""
+    began = state.laps.timer() if state.laps is not None else 0
     verdict = risk.check(
         order, orders=state.orders, holdings=state.holdings, quote=state.quote(order.symbol), limits=state.plan.limits,
         clock=state.clock, mode=state.mode,
     )  # fmt: skip
+    if state.laps is not None:
+        state.laps.took(RISK, began)
     out.append(verdict)
     if not isinstance(verdict, Approved):
         return False
@@ -109,7 +119,7 @@ def cancel_each(state: State, symbol: str, reason: str, out: Decisions) -> None:
     now = state.clock.now
     for order_id, row in list(state.orders.of.get(symbol, {}).items()):
         ours = state.ours[order_id]
-        if ours.foreign and state.mode is not Mode.HALTED:
+        if ours.over is not None or (ours.foreign and state.mode is not Mode.HALTED):
             continue
         if row.order.tif is Tif.IOC and not ours.foreign:
             continue

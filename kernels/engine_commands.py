@@ -133,7 +133,7 @@ def lost(state: State, symbol: str, reason: str, out: Decisions) -> None:
 
 def connected(state: State, told: Connected, out: Decisions) -> None:
     if told.what == "account":
-        state.accounted = state.known
+        state.deaf = False
         attend_all(state, out)
         return
     for symbol in told.symbols or state.plan.symbols:
@@ -150,7 +150,7 @@ def connected(state: State, told: Connected, out: Decisions) -> None:
 def disconnected(state: State, told: Disconnected, out: Decisions) -> None:
     """Nothing is quoted blind, and nothing without hearing what becomes of it."""
     if told.what == "account":
-        state.accounted = False
+        state.deaf = True
         attend_all(state, out)
         return
     symbols = [symbol for symbol in told.symbols or state.plan.symbols if symbol in state.desks]

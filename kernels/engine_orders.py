@@ -75,8 +75,9 @@ def _found(state: State, standing: Standing, desk: Desk | None, out: Decisions) 
         tif=Tif.GTC, reduce_only=standing.reduce_only, purpose=Purpose.MANUAL, ts=state.clock.now, signal=state.seq,
     )  # fmt: skip
     row = risk_orders.enter(state.orders, order, state.clock.now, status=standing.status, filled=standing.filled)
-    state.ours[order.order_id] = Ours(row=row, seen=standing.filled, told=standing.filled, foreign=True)
-    if numbers_of(standing.order_id) is not None:
+    orphan = numbers_of(standing.order_id) is not None
+    state.ours[order.order_id] = Ours(row=row, seen=standing.filled, told=standing.filled, foreign=True, orphan=orphan)
+    if orphan:
         cancel(state, standing.order_id, "of an earlier session", out)
     else:
         detail = f"{standing.order_id}: {standing.side} {standing.size} at {standing.price}"
@@ -146,7 +147,7 @@ def cancel_failed(state: State, told: CancelFailed, out: Decisions) -> None:
 def account(state: State, told: Account, out: Decisions) -> None:
     """What the venue holds. The first time it is taken as it is; later where it differs twice alike and no fill came between."""
     first = not state.known
-    state.known = state.accounted = True
+    state.known = True
     of = {position.symbol: position for position in told.positions}
     for symbol, desk in state.desks.items():
         position = state.position(symbol)

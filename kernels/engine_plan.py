@@ -10,6 +10,7 @@ from msgspec import Struct
 from core.orders import Listing
 from kernels.execution import Handling
 from kernels.fusion import Weights
+from kernels.opening import Opening
 from kernels.risk import Limits
 from kernels.rule_signals import Rule
 
@@ -45,7 +46,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
     strategy_hash: str = ""  # of its source: `kernels.strategies.code_hash`
     handling: Handling = Handling()
-    capital: float = 10_000.0  # equity at the start
+    capital: float = 10_000.0  # equity at the start, less what held positions are worth
+    opening: Opening | None = None  # what a worker before this one left; None: nothing
     epoch: int = 1
     first_order: int = 0  # number of the last order id used in this epoch
     latched: str = ""

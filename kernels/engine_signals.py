@@ -50,11 +50,9 @@ def second(state: State, closed: Second, told: NDArray[np.float64], out: Decisio
 def ruled(state: State, closed: Sequence[Second]) -> NDArray[np.float64]:
     """The rule's word on these seconds, at most one of a symbol: rows by symbol, columns `rule_signals.TOLD`."""
     for one in closed:
-        state.due[one.code] = True
-        state.closes[one.code] = one.close_units if one.close_units > 0 else nan
-        state.volumes[one.code] = max(one.volume, 0)
-    state.rule_state, told = rule_signals.step(state.rule_state, state.closes, state.volumes, state.rule, state.due)
-    state.due[:] = False
+        state.bars[one.code] = one.close_units if one.close_units > 0 else nan, max(one.volume, 0), 1
+    state.rule_state, told = rule_signals.step_packed(state.rule_state, state.bars, state.rule)
+    state.bars[:, 2] = 0
     return np.asarray(told)
 
 
@@ -151,7 +149,7 @@ def conclude(state: State, desk: Desk, model: Opinion | None, out: Decisions) ->
             ts=state.clock.now, symbol=desk.symbol, ts_bar=desk.ts_bar, rule=rule.direction, rule_score=rule.score,
             model=model.direction if model else 0, model_score=model.score if model else 0.0, fused=desk.fused.direction,
             strength=desk.fused.strength, version=champion.version if champion and model else "", features=desk.features_hash,
-            price=desk.close, values=desk.values, alias="champion" if champion and model else "",
+            price=desk.close, values=desk.values, alias="champion" if champion and model else "", seq=desk.signal_seq,
         )
     )  # fmt: skip
     said = (("rule", rule.direction), ("fused", desk.fused.direction))
@@ -165,7 +163,7 @@ def _shadow(state: State, desk: Desk, window: Window, heard: Opinion, out: Decis
         Signal(
             ts=state.clock.now, symbol=desk.symbol, ts_bar=desk.ts_bar, rule=rule.direction, rule_score=rule.score,
             model=heard.direction, model_score=heard.score, fused=0, strength=0.0, version=window.model.version,
-            features=desk.features_hash, price=desk.close, alias=window.model.alias,
+            features=desk.features_hash, price=desk.close, alias=window.model.alias, seq=desk.signal_seq,
         )
     )  # fmt: skip
     _remember(state, desk, ((f"{window.model.alias} {window.model.version}", heard.direction),))

@@ -12,6 +12,7 @@ from core.events import Decision, Mode
 from core.market import NS
 from core.orders import Held, Listing, Status
 from kernels import risk, risk_limits, risk_orders
+from kernels.engine_laps import Laps
 from kernels.engine_plan import ModelFacts, Plan
 from kernels.execution import Aim
 from kernels.features import names
@@ -33,6 +34,7 @@ class Ours(Struct, kw_only=True):
     over: Status | None = None  # ended by the venue's word, with fills still to come
     cancelling_until: int = 0  # a cancel is on its way; after this it may be asked for again
     foreign: bool = False  # made by hand, or not of this session: never moved by execution
+    orphan: bool = False  # of an earlier session: cancelled, again and again, until it is over
 
 
 class Window(Struct, kw_only=True):
@@ -96,10 +98,8 @@ class State(Struct, kw_only=True):
     clock: risk.Clock
     usual_ns: int  # a step of the clock that is no jump
     rule_state: Any
-    rule: NDArray[np.float64]
-    closes: NDArray[np.float64]  # [symbols], and the next two: what the rule is given
-    volumes: NDArray[np.float64]
-    due: NDArray[np.bool_]
+    rule: Any  # JAX's, handed over once
+    bars: NDArray[np.float64]  # [symbols, 3], what the rule is given: close, volume, 1 where due
     strategy: Any  # the module
     remembered: Any  # by the strategy
     mode: Mode = Mode.ACTIVE
@@ -107,13 +107,19 @@ class State(Struct, kw_only=True):
     paused: bool = False
     flattening: bool = False
     known: bool = False  # the venue said what we hold, once at least
-    accounted: bool = False  # and user data are heard
+    deaf: bool = False  # user data are cut off
     last_order: int = 0
     seq: int = 0  # inputs so far, each market row counting as one
     commands: dict[str, int] = {}  # keys done
     scores: dict[str, Scored] = {}
     tidied_at: int = 0
+    laps: Laps | None = None  # for whoever wants to know how long it took
     ended: dict[str, tuple[Ours, int]] = {}  # orders that are over: a fill may still come
+
+    @property
+    def accounted(self) -> bool:
+        """Whether we know what we hold, and hear what becomes of it."""
+        return self.known and not self.deaf
 
     def quote(self, symbol: str) -> Quote:
         """The best bid and ask, 0 where unknown, and when the venue was last heard of them."""
@@ -152,6 +158,24 @@ def held(state: State, symbol: str, quote: Quote) -> int:
     if listing.spot and quote.bid and abs(size) * quote.bid * position.money * position.to_base < listing.min_notional:
         return 0
     return size
+
+
+def turn_back(state: State, by: int) -> None:
+    """The clock went back: what waits for a time goes back with it, or cancels and stops would wait until the old time comes again."""
+    now = state.clock.now
+    for ours in state.ours.values():
+        ours.cancelling_until = 0
+    for desk in state.desks.values():
+        aim = desk.aim
+        aim.wait_until, aim.since, aim.placed = min(aim.wait_until, now), min(aim.since, now), min(aim.placed, now)
+        aim.exited_at = min(aim.exited_at, now)
+        aim.expires = aim.expires and max(aim.expires - by, 1)
+        desk.fresh_until = 0
+        for window in desk.windows:
+            window.deadline = min(window.deadline, now)
+    state.tidied_at = min(state.tidied_at, now)
+    state.orders.sent.clear()  # nothing is approved for longer than a second after a jump
+    state.orders.intents = {intent: min(ts, now) for intent, ts in state.orders.intents.items()}
 
 
 def windows(models: Sequence[ModelFacts]) -> list[Window]:

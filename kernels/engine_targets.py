@@ -6,7 +6,7 @@ from core.events import Incident
 from core.orders import Purpose
 from kernels.engine_attend import attend
 from kernels.engine_state import Decisions, Desk, State, held
-from kernels.execution import on_tick
+from kernels.execution import FAR, on_tick
 from kernels.strategies import Seen, Target, View
 
 
@@ -17,7 +17,8 @@ def consult(state: State, desk: Desk, out: Decisions) -> None:
     for target in targets:
         of = state.desks.get(target.symbol)
         numbers = (target.size, target.take_profit, target.stop)
-        if of is None or not all(map(isfinite, numbers)) or min(target.take_profit, target.stop, target.expires) < 0:
+        fine = of is not None and all(map(isfinite, numbers)) and min(target.take_profit, target.stop, target.expires) >= 0
+        if of is None or not fine or max(target.take_profit, target.stop) * of.listing.price_unit >= FAR:
             out.append(Incident(ts=state.clock.now, kind="bad_target", symbol=target.symbol, detail=str(target)))
             continue
         aim_at(state, of, target)

@@ -8,7 +8,7 @@ clock and the lateness of `kernels.bars`, the formulas of `kernels.features`. Wh
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -78,6 +78,8 @@ class LiveMarket:
         self._told, self._given = np.empty(told_of.TOLD, np.int64), np.empty(g.GIVEN)
         self._whole, self._features = np.empty(g.WHOLES, np.int64), np.empty(len(g.FEATURES))
         self._closed = 0
+        self.timer: Callable[[], int] = lambda: 0  # for whoever wants to know how long it took to close a second
+        self.closing_ns = 0
         self._waiting: tuple[deque[tuple[Ints, Ints]], ...] = tuple(deque(maxlen=WAITING) for _ in scales)
 
     def advance(self, rows: Ints, levels: Ints, start: int, ts_recv: int) -> tuple[int, int, int]:
@@ -88,6 +90,7 @@ class LiveMarket:
         which is over with it. `BROKEN`: the book is unknown until its snapshot (its diffs wait for it). `CROSSED`: the same, its best bid
         being above its best ask. Rows that were refused, and those of the past, are passed over.
         """
+        self.closing_ns = 0
         while True:
             at, why, code = run(
                 rows,
@@ -103,7 +106,9 @@ class LiveMarket:
                 *self._moved,
             )
             if why == SECOND:
+                began = self.timer()
                 self._close(code, ts_recv)
+                self.closing_ns = self.timer() - began
             elif why in (WAITS, BROKEN):
                 self._wait(code, rows[at - 1], levels)
             elif why == GROWS:

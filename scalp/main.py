@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scalp import looking
+from scalp import killing, live, looking, replaying, simulating, strategy, venue, why
 
 app = typer.Typer(
     name="scalp",
@@ -158,3 +158,12 @@ def up(port: Annotated[int, typer.Option(help="Where the UI listens; 0 takes a f
 
 app.command("sql")(looking.sql)
 app.command("coverage")(looking.coverage)
+app.command("venue")(venue.venue)
+app.add_typer(strategy.app, name="strategy")
+app.command("sim", epilog="Examples: scalp sim --count 1000;  scalp sim --seed 35")(simulating.sim)
+app.command("live")(live.live)
+app.command("record")(live.record)
+app.command("kill")(killing.kill)
+app.command("rearm")(killing.rearm)
+app.command("replay")(replaying.replay)
+app.command("why")(why.why)

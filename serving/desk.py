@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from core.events import Approved, Cancel, CancelAll, CancelFailed, Filled, Funding, Input, Ordered, Unanswered
-from core.ledger import StaleEpoch
+from core.ledger import Latched, StaleEpoch
 from core.ledger_writer import Writer
 from core.orders import Fill, Standing, Status
 from serving.exchange import AccountEvent, Answer, Exchange, ExchangeError
@@ -25,14 +25,21 @@ class Desk:
     ) -> None:
         self.exchange, self.writer, self.put, self.clock, self.timeout_s = exchange, writer, put, clock, timeout_s
         self.blocked = ""
+        self.turned_away: dict[str, str] = {}  # orders that were approved and must not be sent, and why
         self.doing: set[asyncio.Task[None]] = set()
 
     def intend(self, approved: Approved, seq: int) -> bool:
-        """Into the ledger, before it is sent; False where this worker may not send any more."""
+        """Into the ledger, before it is sent; False where this worker may not send (any more)."""
         try:
             self.writer.intend(approved.order, seq=seq)
         except StaleEpoch as error:
             self.blocked = str(error)
+            return False
+        except Latched as error:  # somebody pulled it and we have not heard yet: the engine takes the order out again
+            order = approved.order
+            refused = Standing(order_id=order.order_id, symbol=order.symbol, status=Status.REFUSED, reason=str(error))
+            self.turned_away[order.order_id] = str(error)
+            self.put(Ordered(ts=self.clock(), standing=refused))
             return False
         return True
 
@@ -63,7 +70,8 @@ class Desk:
 
     async def _asked(self, question: Coroutine[Any, Any, Answer]) -> Answer:
         try:
-            return await asyncio.wait_for(question, self.timeout_s)
+            async with asyncio.timeout(self.timeout_s):  # in this task: one more would send a turn of the loop later
+                return await question
         except TimeoutError:
             return Answer(known=False, reason=f"no answer within {self.timeout_s:g} s")
         except ExchangeError as error:

@@ -14,48 +14,41 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from core import ledger_control
 from core.events import Incident
-from core.ledger import Ledger
-from serving.exchange import Exchange, ExchangeError
+from core.ledger import Ledger, LedgerError
+from serving.exchange import Exchange
+from serving.killing import cancel_everything
+from serving.reach import Reach, exchange_of
+
+if TYPE_CHECKING:
+    from serving.worker import Worker
 
 log = logging.getLogger(__name__)
 BEAT, BYE = b".", b"!"
+BEAT_S = 0.2
+LATE_S = 1.0, 5.0  # orders that were on their way when the worker ended may arrive so late: they are cancelled then
+AGAIN_S = 5.0  # before a guard that ended is started again
 
 
 class Charge(msgspec.Struct, kw_only=True):
     """What a guard is told, on its first line: whom it guards, and how to reach ledger and venue."""
 
-    account: str
-    symbols: tuple[str, ...]
+    reach: Reach
     ledger_url: str
-    exchange: dict[str, str | float | int]  # as `serving.adapters.made` takes it
-    silent_s: float = 2.0
+    key: str = ""
+    secret: str = ""
+    epoch: int = 0  # of the worker's lease
+    silent_s: float = 1.8  # with a beat every 0.2 s a dead engine is noticed within 2 s
     tries: int = 10
 
 
-async def cancel_everything(exchange: Exchange, symbols: tuple[str, ...], tries: int) -> str:
-    """Cancel all orders of these symbols, again and again where it fails; returns what failed last, empty where it is done."""
-    why = ""
-    for attempt in range(tries):
-        if attempt:
-            await asyncio.sleep(min(0.1 * 2**attempt, 2.0))
-        try:
-            answer = await asyncio.wait_for(exchange.cancel_all(symbols), 2.0)
-        except (ExchangeError, TimeoutError) as error:
-            why = str(error) or "no answer within 2 s"
-            continue
-        if answer.known and not answer.rejected:
-            return ""
-        why = answer.reason
-    return why
-
-
 class Guard:
-    """The worker's end: `beat` a few times a second; `close` when all is well, or not at all."""
+    """The worker's end: `beat` a few times a second; `bye` when all is well, or not at all."""
 
     def __init__(self, charge: Charge, log_path: Path) -> None:
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,12 +70,37 @@ class Guard:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._pipe, BEAT)
 
-    def close(self) -> None:
+    def bye(self) -> None:
+        """We end in order: nothing is left to guard."""
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._pipe, BYE)
+        self.leave()
+
+    def leave(self) -> None:
+        """End without a word: the guard takes all orders away."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(5)
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+
+async def guarded(worker: "Worker", charge: Charge, log_path: Path) -> None:
+    """The worker's task: start a guard and beat for as long as the engine lives. One that ended is started again, and told of."""
+    guard = Guard(charge, log_path)
+    heard, since = worker.beat, time.monotonic()
+    try:
+        while True:
+            if worker.beat != heard:  # the engine took an input since
+                heard = worker.beat
+                guard.beat()
+            await asyncio.sleep(BEAT_S)
+            if guard.alive or time.monotonic() - since < AGAIN_S:
+                continue
+            worker.tell("guard_ended", f"the guard ended with {guard.process.returncode}, see {log_path}; another one is started")
+            guard.leave()
+            guard, since = Guard(charge, log_path), time.monotonic()
+    finally:
+        # Where the engine failed our own cancel may have failed as well.
+        guard.leave() if "engine" in worker.failed else guard.bye()
 
 
 async def watch(charge: Charge, exchange: Exchange, read: Callable[[float], bytes | None], clock: Callable[[], int]) -> str:
@@ -102,16 +120,44 @@ async def watch(charge: Charge, exchange: Exchange, read: Callable[[float], byte
             end, why = "dead", "the worker's process is gone"
             break
     began = clock()
-    # The venue first: it is what costs money. The ledger may be slow, or gone.
-    failed = await cancel_everything(exchange, charge.symbols, charge.tries)
+    # The venue first: it is what costs money. The ledger may be slow, or held by the one that hangs.
+    failed = await cancel_everything(exchange, charge.reach.symbols, charge.tries)
     took = (clock() - began) / 1e6
-    log.warning("%s: %s", why, f"orders may stand: {failed}" if failed else f"all orders cancelled in {took:.0f} ms")
-    with Ledger(charge.ledger_url) as ledger:
-        if end == "silent":
-            ledger_control.latch(ledger, charge.account, why, "guard", clock())
-        detail = f"{why}; " + (f"orders may stand: {failed}" if failed else f"all orders cancelled in {took:.0f} ms")
-        ledger_control.tell(ledger, charge.account, Incident(ts=clock(), kind="guard", detail=detail))
+    detail = f"{why}; " + (f"orders may stand: {failed}" if failed else f"all orders cancelled in {took:.0f} ms")
+    log.warning("%s", detail)
+    for _ in range(charge.tries):
+        try:
+            _write_down(charge, end, why, detail, clock())
+            break
+        except LedgerError as error:
+            log.error("the ledger does not take it yet: %s", error)
+            await asyncio.sleep(1.0)
+    for wait in LATE_S:
+        await asyncio.sleep(wait)
+        if _taken_over(charge):
+            break
+        await cancel_everything(exchange, charge.reach.symbols, charge.tries)
     return end
+
+
+def _taken_over(charge: Charge) -> bool:
+    """Whether another worker has the account: what stands then is its own."""
+    try:
+        with Ledger(charge.ledger_url) as ledger, ledger_control.reached(ledger), ledger.read() as connection:
+            return any(
+                lease.account == charge.reach.account and lease.epoch != charge.epoch for lease in ledger_control.leases(connection)
+            )
+    except LedgerError:
+        return False
+
+
+def _write_down(charge: Charge, end: str, why: str, detail: str, now: int) -> None:
+    """Raises `LedgerError`."""
+    account = charge.reach.account
+    with Ledger(charge.ledger_url) as ledger, ledger_control.reached(ledger):
+        if end == "silent":
+            ledger_control.latch(ledger, account, why, "guard", now)
+        ledger_control.tell(ledger, account, Incident(ts=now, kind="guard", detail=detail))
 
 
 def _read(seconds: float) -> bytes | None:
@@ -122,13 +168,11 @@ def _read(seconds: float) -> bytes | None:
 
 
 async def main() -> None:
-    from serving import adapters
-
     line = bytearray()
     while not line.endswith(b"\n"):  # one by one: what follows are beats, and a buffered reader would swallow the goodbye
         line += os.read(0, 1) or b"\n"
     charge = msgspec.json.decode(bytes(line), type=Charge)
-    exchange = adapters.made(**charge.exchange)
+    exchange = exchange_of(charge.reach, charge.key, charge.secret)
     try:
         await exchange.open()
         await watch(charge, exchange, _read, time.time_ns)

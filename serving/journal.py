@@ -95,45 +95,39 @@ def meta_of(folder: Path) -> dict[str, Any]:
 
 def lines(folder: Path, name: str) -> Iterator[bytes]:
     """The lines of `<name>-<k>` in order, packed or not; a last line that was cut off is left out."""
-    files: dict[int, Path] = {}
-    for path in sorted(folder.glob(f"{name}-*"), reverse=True):  # packed ones last: the plain one may not be removed yet
-        k = number(path)
-        if k is not None and path.suffix in (PLAIN, PACKED):
-            files[k] = path
-    for _, path in sorted(files.items()):
-        with gzip.open(path, "rb") if path.suffix == PACKED else path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line[:-1]
+    found = {k for path in folder.glob(f"{name}-*") if path.suffix in (PLAIN, PACKED) and (k := number(path)) is not None}
+    for k in sorted(found):
+        yield from lines_of(folder, name, k)
 
 
-def read(folder: Path) -> Iterator[tuple[int, Frames | Input]]:
-    """(sequence number, input) in order, frames in the batches that the engine got."""
+def lines_of(folder: Path, name: str, k: int) -> list[bytes]:
+    """The lines of `<name>-<k>`, whole ones only. Raises `FileNotFoundError`."""
+    plain = folder / f"{name}-{k:05d}{PLAIN}"
+    try:
+        text = plain.read_bytes()
+    except FileNotFoundError:  # packed, maybe just now: that is renamed before the plain one goes
+        text = gzip.decompress(plain.with_suffix(PACKED).read_bytes())
+    return text.split(b"\n")[:-1]
+
+
+def read(folder: Path) -> Iterator[tuple[int, Frames | AnyInput]]:
+    """(sequence number, input) in order, frames in the batches that the engine got.
+
+    Raises `ValueError` where frames that the journal names are not there.
+    """
     decoder = msgspec.json.Decoder(Line)
-    files: dict[int, Iterator[bytes]] = {}
-    at: dict[int, int] = {}
+    file, rows = 0, []
     for text in lines(folder, "journal"):
         line = decoder.decode(text)
         if line.input is not None:
             yield line.seq, line.input
             continue
-        if line.file not in files:
-            files.clear()
-            files[line.file], at[line.file] = _file(folder, line.file), 0
-        source = files[line.file]
-        for _ in range(line.line - at[line.file]):
-            next(source)
-        payloads = [next(source).partition(b" ")[2] for _ in range(line.frames)]
-        at[line.file] = line.line + line.frames
-        yield line.seq, Frames(payloads, line.ts)
-
-
-def _file(folder: Path, k: int) -> Iterator[bytes]:
-    name = f"frames-{k:05d}"
-    packed = folder / f"{name}{PACKED}"
-    with gzip.open(packed, "rb") if packed.exists() else (folder / f"{name}{PLAIN}").open("rb") as file:
-        for line in file:
-            yield line.rstrip(b"\n")
+        if line.file != file:
+            file, rows = line.file, lines_of(folder, "frames", line.file)
+        taken = rows[line.line : line.line + line.frames]
+        if len(taken) < line.frames:
+            raise ValueError(f"{folder.name}: frames of input {line.seq} are missing (file {line.file}, line {line.line})")
+        yield line.seq, Frames([row[row.index(b" ") + 1 :] for row in taken], line.ts)
 
 
 def decided(folder: Path) -> Iterator[Decided]:

@@ -82,7 +82,10 @@ class Predicting:
                     answers = await asyncio.get_running_loop().run_in_executor(self.local_thread, self._ask_local, window)
         except (TritonError, ValueError, OSError, RuntimeError) as error:
             metrics.PREDICTIONS.labels(served_by, "failed").inc()
-            self.put(PredictionFailed(ts=self.clock(), symbol=asked.symbol, as_of=asked.as_of, reason=str(error)))
+            failed = PredictionFailed(
+                ts=self.clock(), symbol=asked.symbol, as_of=asked.as_of, reason=str(error), version=self.version_id
+            )
+            self.put(failed)
             return
         metrics.PREDICTIONS.labels(served_by, "answered").inc()
         down, flat, up = (float(p) for p in answers.direction[0])
@@ -94,7 +97,7 @@ class Predicting:
 
     async def _by_triton(self, window: np.ndarray, asked: Ask) -> Answers | None:
         """The first of two requests to answer; None where neither does in time."""
-        loop, left = asyncio.get_running_loop(), max(0.001, (asked.deadline_ns - self.clock()) / 1e9)
+        loop, left = asyncio.get_running_loop(), max(0.001, (asked.deadline_ns - (self.clock() - asked.ts)) / 1e9)
         first = loop.run_in_executor(self.threads, self._ask_triton, window, left)
         done, waits = await asyncio.wait({first}, timeout=min(AGAIN_S, left))
         if not done:

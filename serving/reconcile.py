@@ -1,9 +1,12 @@
 """The venue is right: orders, fills and positions are compared with it before the first order and every few seconds, and differences told.
 
 An order that is `UNKNOWN` is asked for by its id, never sent again. One that the venue does not know is over once it can no longer
-arrive: a request older than the receive window is turned away, so after `horizon` it is `EXPIRED`.
+arrive: a request older than the receive window is turned away, so after `horizon` it is `EXPIRED`. One that stands at the venue although
+the ledger has it as over is cancelled when it is seen so twice; one that the ledger does not have at all is told to the engine, which
+counts it, and cancels it where its id is one of ours (the ledger lost its end with the power).
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from core import ledger_reader
-from core.events import Account, Incident, Input, Ordered
+from core.events import Account, Cancel, Incident, Input, Ordered
 from core.ledger import Ledger
 from core.ledger_writer import Writer
 from core.orders import Balance, Held, Listing, Order, Standing, Status, numbers_of
@@ -52,26 +55,33 @@ class Reconciler:
         self.symbols = tuple(listings)
         self.told: set[str] = set()  # incidents that were told already
         self.differs: dict[str, int] = {}  # positions that differed the last time, and by how much
+        self.elsewhere: dict[str, Standing] = {}  # open orders that the ledger does not have, as they stood
+        self.revived: set[str] = set()  # over by the ledger, and open at the venue the last time
+        self._asking = asyncio.Lock()  # one comparison at a time: two at once would see one fill on its way twice alike
 
     async def compare(self, *, first: bool = False) -> Found:
         """One comparison. Raises `ExchangeError` where the venue cannot be asked. `first`: before anything was sent."""
+        async with self._asking:
+            return await self._compare(first)
+
+    async def _compare(self, first: bool) -> Found:
         found: list[Incident] = []
-        n_orders = await self._orders(found)
         if first:
             self._tell_open()
-        n_fills = 0
-        for symbol in self.symbols:
-            n_fills += await self._fills(symbol, found)
+        n_orders = await self._orders(found)
+        n_fills = await self._all_fills(found)
         held, balances = await self.exchange.held()
+        while first and (more := await self._all_fills(found)):
+            n_fills += more  # they came before the positions or after: the first positions are believed, so asked for again
+            held, balances = await self.exchange.held()
         differs = self._positions(held, balances)
         for symbol, by in differs.items():
             if first or self.differs.get(symbol) == by:  # twice alike: nothing was on its way
                 self._tell(found, "position_differs", symbol, f"the venue holds {by:+d} units more of {symbol} than our fills add up to")
         self.differs = differs
         clean = not differs and not found
-        if first or differs or found:
-            held = [*held, *self._bought()]
-            self.put(Account(ts=self.clock(), positions=tuple(held), balances=tuple(balances), clean=clean))
+        # Also where nothing differs from the ledger: the engine may.
+        self.put(Account(ts=self.clock(), positions=(*held, *self._bought()), balances=tuple(balances), clean=clean))
         unknown = sum(standing.status is Status.UNKNOWN for _, standing in self._open())
         return Found(clean, tuple(found), n_fills, n_orders, unknown)
 
@@ -91,6 +101,15 @@ class Reconciler:
             elif not self._known(order_id):
                 what = "an order of ours that the ledger does not have" if numbers_of(order_id) else "an order that is not ours"
                 self._tell(found, "foreign_order", standing.symbol, f"{what} is open: {order_id}, {standing.side} {standing.size}")
+                self._told_elsewhere(standing)
+            elif order_id in self.revived:
+                self._tell(found, "order_revived", standing.symbol, f"{order_id} is over by the ledger, and open at the venue: cancelled")
+                self.desk.cancel(Cancel(ts=self.clock(), order_id=order_id, symbol=standing.symbol, reason="over by the ledger"))
+        self.revived = {order_id for order_id in listed if order_id not in ours and order_id not in self.elsewhere}
+        for order_id in [one for one in self.elsewhere if one not in listed]:
+            was = self.elsewhere.pop(order_id)
+            ended = await self.exchange.order(was.symbol, order_id)
+            self._told_elsewhere(ended or msgspec.structs.replace(was, status=Status.EXPIRED))
         for order_id, (order, standing) in ours.items():
             if order_id in listed or order.ts > asked_at:
                 continue
@@ -105,16 +124,34 @@ class Reconciler:
                 changed += self.desk.standing(gone)
         return changed
 
+    def _told_elsewhere(self, standing: Standing) -> None:
+        """An order that the ledger does not have, to the engine: it counts as long as it stands, less the fills that came."""
+        status = standing.status if standing.status.is_open else Status.EXPIRED
+        told = msgspec.structs.replace(standing, status=status, filled=self._filled(standing.order_id))
+        if status.is_open:
+            was, self.elsewhere[standing.order_id] = self.elsewhere.get(standing.order_id), standing
+            if was is not None and was.filled == standing.filled:
+                return
+        self.put(Ordered(ts=self.clock(), standing=told))
+
+    def _filled(self, order_id: str) -> int:
+        """How much of an order the ledger has the fills of: what the engine has seen of it. More is still to come, and counted then."""
+        with self.ledger.read() as connection:
+            return sum(fill.size for fill in ledger_reader.fills(connection, self.writer.account, order_id=order_id))
+
     def _tell_open(self) -> None:
         """What an earlier worker left open, to an engine that knows nothing: it counts until it is known to be over."""
         for _, standing in self._open():
-            unsure = standing.status in (Status.INTENT, Status.SENT)
-            told = msgspec.structs.replace(standing, status=Status.UNKNOWN) if unsure else standing
+            status = Status.UNKNOWN if standing.status in (Status.INTENT, Status.SENT) else standing.status
+            told = msgspec.structs.replace(standing, status=status, filled=self._filled(standing.order_id))
             self.put(Ordered(ts=self.clock(), standing=told))
 
     def _known(self, order_id: str) -> bool:
         with self.ledger.read() as connection:
             return ledger_reader.order(connection, order_id) is not None
+
+    async def _all_fills(self, found: list[Incident]) -> int:
+        return sum([await self._fills(symbol, found) for symbol in self.symbols])
 
     async def _fills(self, symbol: str, found: list[Incident]) -> int:
         """Fills we have not heard of, by trade id: from where all were compared on, as user data may have lost one between others."""

@@ -3,8 +3,9 @@
 session folder -> plan, inputs in order -> engine.step -> decisions, compared one by one with those that were written down
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,20 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from core.events import Approved, Ask, Decision, Input, Prediction, Refused, Signal
+from core.events import AnyInput, Approved, Ask, Decision, Input, Prediction, Refused, Signal
+from core.inference import Answers
 from kernels import engine
 from kernels.engine_plan import Plan
-from kernels.frames_live import Live
+from kernels.frames_live import Batch, Live
+from kernels.frames_live import Refused as Unread
 from serving import journal
+from serving.journal import Frames
 
 SHOWN = 10  # differences that are kept
+AT_ONCE = 2_000  # payloads decoded together
+TOLD = 50_000  # inputs between two words of progress
+FAR = 2**62
+NONE: Mapping[int, Unread] = {}
 
 
 class Difference(Struct, frozen=True):
@@ -33,7 +41,7 @@ class Afresh(Struct, kw_only=True):
     """Predictions asked again: the largest difference of a number, and how many directions flipped."""
 
     n: int = 0
-    missing: int = 0  # asked now, never answered then
+    missing: int = 0  # asked, and never answered then
     largest: float = 0.0
     flipped: int = 0
 
@@ -46,6 +54,7 @@ class Replayed(Struct, kw_only=True):
     n_orders: int = 0
     n_refused: int = 0
     n_different: int = 0
+    n_unwritten: int = 0  # decisions about the last input of a session that was killed before it wrote them down
     different: list[Difference] = []
     seconds: float = 0.0
     lived_s: float = 0.0  # from the first input to the last
@@ -57,12 +66,18 @@ class Replayed(Struct, kw_only=True):
 
 
 def plan_of(folder: Path) -> Plan:
-    """The plan a session was run with. Raises `ValueError` where it is not whole, or its strategy is not the one of today."""
+    """The plan a session was run with; what it did not know of yet is as the default. Raises `ValueError` where it is not whole."""
     meta = journal.meta_of(folder)
-    plan = msgspec.convert(meta["plan"], Plan, strict=False)
-    if plan.hash != meta["plan_hash"]:
-        raise ValueError(f"{folder}: the plan does not have the hash it was written with ({plan.hash}, {meta['plan_hash']})")
-    return plan
+    if (found := _hash(meta["plan"])) != meta["plan_hash"]:
+        raise ValueError(f"{folder}: the plan does not have the hash it was written with ({found}, {meta['plan_hash']})")
+    return msgspec.convert(meta["plan"], Plan, strict=False)
+
+
+def _hash(plan: dict[str, Any]) -> str:
+    """`Plan.hash` of a plan as it is written down, also where `Plan` has other fields by now: of what are no structs, keys are sorted."""
+    sort = {name: dict(sorted(plan[name].items())) for name in ("listings", "caps") if name in plan}
+    sort["params"] = msgspec.json.decode(msgspec.json.encode(plan.get("params", {}), order="sorted"))
+    return hashlib.sha256(msgspec.json.encode(plan | sort)).hexdigest()[:16]
 
 
 def told(decision: Decision) -> Decision:
@@ -70,42 +85,72 @@ def told(decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, window=None) if isinstance(decision, Ask) else decision
 
 
-def replay(folder: Path, *, ask: Callable[[Any], Any] | None = None, progress: Callable[[int], None] | None = None) -> Replayed:
-    """Run a session again. `ask`: a window [1, n, features] to answers (`core.inference`): predict afresh, and compare."""
+def replay(folder: Path, *, ask: Callable[[Ask], Answers | None] | None = None, progress: Callable[[int], None] | None = None) -> Replayed:
+    """Run a session again. `ask` answers what the engine asks (`asking`): predict afresh, and compare with what was answered then.
+
+    Raises `FileNotFoundError` where there is no such session, `ValueError` where it cannot be run again, `LookupError` for a strategy.
+    """
     plan = plan_of(folder)
     made = Replayed(session=folder.name)
     made.afresh = Afresh() if ask is not None else None
-    asked: dict[tuple[str, int], Any] = {}
+    asked: dict[tuple[str, str, int], Answers | None] = {}
     written = _by_seq(folder)
+    state = engine.init(plan, journal.meta_of(folder)["started"])
     began, first, last = time.perf_counter(), 0, 0
-    state: engine.State | None = None
-    scales = {s: (of.instrument.price_decimals, of.instrument.size_decimals) for s, of in plan.listings.items()}
-    live = Live(scales, keep_unknown_fields=True)
-    for seq, item in journal.read(folder):
-        if isinstance(item, Input):
-            ts, n, event = item.ts, 1, item
-            if ask is not None and isinstance(item, Prediction):
-                _compare(made, item, asked.pop((item.symbol, item.as_of), None))
-        else:
-            ts, n, event = item.ts_recv, len(item.payloads), live.decode(item.payloads, item.ts_recv)
-        if state is None:
-            state, first = engine.init(plan, journal.meta_of(folder)["started"]), ts
-        last = ts
+    told_at, left = 0, (0, [])
+    for seq, n, ts, event in inputs(folder, Live(engine.scales(plan), keep_unknown_fields=True)):
+        first, last = first or ts, ts
+        if ask is not None and isinstance(event, Prediction):
+            _compare(made, event, asked.pop((event.version, event.symbol, event.as_of), None))
         decisions = engine.step(state, event, plan)
         made.n_inputs += n
         if ask is not None:
-            for decision in decisions:
-                if isinstance(decision, Ask):
-                    asked[decision.symbol, decision.as_of] = ask(np.asarray(decision.window, np.float32)[None])
+            asked |= {(d.version, d.symbol, d.as_of): ask(d) for d in decisions if isinstance(d, Ask)}  # answered later, if at all
+        if left[1]:
+            _count(made, *left, [])
         was = written(seq)
-        if decisions or was:
+        left = (seq, list(decisions)) if decisions and not was else (0, [])
+        if was:
             _count(made, seq, decisions, was)
-        if progress is not None and made.n_inputs % 50_000 < n:
-            progress(made.n_inputs)
+        if progress is not None and made.n_inputs - told_at >= TOLD:
+            told_at = made.n_inputs
+            progress(told_at)
+    made.n_unwritten = len(left[1])
+    if more := written(FAR):
+        _count(made, FAR, [], more)
     if made.afresh is not None:
         made.afresh.missing = len(asked)
     made.seconds, made.lived_s = time.perf_counter() - began, (last - first) / 1e9
     return made
+
+
+def inputs(folder: Path, live: Live) -> Iterator[tuple[int, int, int, AnyInput | Batch]]:
+    """(sequence number, how many inputs, time, input) of a session. Frames are decoded many receipts at once: a batch is good until the
+    next one is asked for."""
+    waiting: list[tuple[int, Frames]] = []
+    payloads: list[bytes] = []
+    for seq, item in journal.read(folder):
+        if isinstance(item, Frames):
+            waiting.append((seq, item))
+            payloads += item.payloads
+            if len(payloads) < AT_ONCE:
+                continue
+        yield from _batches(waiting, payloads, live)
+        waiting, payloads = [], []
+        if isinstance(item, Input):
+            yield seq, 1, item.ts, item
+    yield from _batches(waiting, payloads, live)
+
+
+def _batches(waiting: list[tuple[int, Frames]], payloads: list[bytes], live: Live) -> Iterator[tuple[int, int, int, Batch]]:
+    if not waiting:
+        return
+    whole = live.decode(payloads, 0)
+    at = 0
+    for seq, (taken, ts_recv) in waiting:
+        n = len(taken)
+        yield seq, n, ts_recv, Batch(ts_recv, whole.rows[at : at + n], whole.levels, NONE, whole.symbols)
+        at += n
 
 
 def _by_seq(folder: Path) -> Callable[[int], list[Decision]]:
@@ -124,7 +169,7 @@ def _by_seq(folder: Path) -> Callable[[int], list[Decision]]:
     return of
 
 
-def _count(made: Replayed, seq: int, now: list[Decision], was: list[Decision]) -> None:
+def _count(made: Replayed, seq: int, now: Sequence[Decision], was: Sequence[Decision]) -> None:
     made.n_decisions += len(now)
     for decision in now:
         made.n_signals += isinstance(decision, Signal)
@@ -140,7 +185,7 @@ def _count(made: Replayed, seq: int, now: list[Decision], was: list[Decision]) -
                 made.different.append(Difference(seq, a, b))
 
 
-def _compare(made: Replayed, was: Prediction, now: Any) -> None:
+def _compare(made: Replayed, was: Prediction, now: Answers | None) -> None:
     afresh = made.afresh
     if afresh is None or now is None:
         return

@@ -5,6 +5,7 @@ It is an `Exchange` like any other, so the worker that trades on it is the real 
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -13,18 +14,20 @@ import numpy as np
 from msgspec import Struct
 
 from core.events import Approved
-from core.orders import Balance, Fill, Held, Kind, Listing, Standing, Status
-from kernels import matching_words as words
+from core.market import Side
+from core.orders import Balance, Fill, Held, Listing, Standing
 from kernels.frames_live import Live
 from kernels.matching import Matching
-from kernels.matching_words import AccountUpdate, New, OrderUpdate, Refusal, VenueOrder
+from kernels.matching_words import New
+from serving.answers import refused
 from serving.exchange import AccountEvent, Answer, ExchangeError, Frames, Whole
+from serving.matched import Matched
 from serving.snapshots import snapshot_of
 from serving.venue_market import Markets
 from serving.venue_words import Scale
 from serving.virtual import VirtualLoop
 
-DECIMALS = 8
+SNAPSHOT = b'{"lastUpdateId"'
 
 
 class Frame(NamedTuple):
@@ -75,7 +78,7 @@ class Simulated:
         chance: random.Random | None = None,
     ) -> None:
         self.venue, self.clock_offset_ns = venue, 0
-        self.matching, self.loop = matching, loop
+        self.matching, self.loop, self.account_of = matching, loop, Matched(matching, loop.clock)
         self.latency, self.faults, self.chance = latency or Latency(), faults or Faults(), chance or random.Random(0)
         listings = matching.listings
         self.live = Live(
@@ -89,7 +92,7 @@ class Simulated:
         self.n_frames = self.n_lost = 0
         self.counts: dict[str, int] = {}
         self._next: Frame | None = next(self.tape, None)
-        self._ahead: list[tuple[int, bytes]] = []  # the venue saw them, we did not yet
+        self._ahead: deque[tuple[int, bytes]] = deque()  # the venue saw them, we did not yet
         self.markets = Markets(
             {s: Scale(of, (of.instrument.price_decimals, of.instrument.size_decimals), matching.decimals) for s, of in listings.items()}
         )
@@ -120,7 +123,7 @@ class Simulated:
             frame, self._next = self._next, next(self.tape, None)
             at = frame.ts_recv - self.latency.feed
             batch = self.live.decode((frame.payload,), frame.ts_recv)
-            if batch.refused:
+            if batch.refused and frame.payload.startswith(SNAPSHOT):
                 self._whole(frame, at)
             else:
                 self.markets.take(batch)
@@ -160,14 +163,11 @@ class Simulated:
         while self._next is not None or self._ahead:
             if not self._ahead:
                 assert self._next is not None
-                self._venue_sees(max(loop.clock(), self._next.ts_recv - self.latency.feed))
+                await self._until(self._next.ts_recv - self.latency.feed)  # an order may reach the venue before its next event
+                self._venue_sees(loop.clock())
                 continue
-            ts_recv, payload = self._ahead.pop(0)
-            if ts_recv > loop.clock():
-                if loop.next_due() > ts_recv:
-                    loop.pass_to(ts_recv)
-                else:
-                    await asyncio.sleep(loop.until(ts_recv))
+            ts_recv, payload = self._ahead.popleft()
+            await self._until(ts_recv)
             self.n_frames += 1
             if away["market"] > loop.clock():
                 self.n_lost += 1
@@ -188,6 +188,13 @@ class Simulated:
         self.ended.set()
         await asyncio.Event().wait()  # a feed does not end
 
+    async def _until(self, ts: int) -> None:
+        if ts > self.loop.clock():
+            if self.loop.next_due() > ts:
+                self.loop.pass_to(ts)
+            else:
+                await asyncio.sleep(self.loop.until(ts))
+
     def _trade_elsewhere(self, symbols: Sequence[str]) -> None:
         """Somebody places an order on our account by hand."""
         symbol = self.chance.choice(list(symbols))
@@ -195,9 +202,7 @@ class Simulated:
         if bid and ask:
             listing = self.matching.listings[symbol]
             far = bid - 50 * listing.tick
-            new = New(
-                client_id=f"web_{self.n_frames}", symbol=symbol, side=words.Side.BUY, price=far, size=max(listing.lot, listing.min_size)
-            )
+            new = New(client_id=f"web_{self.n_frames}", symbol=symbol, side=Side.BUY, price=far, size=max(listing.lot, listing.min_size))
             self.matching.place(self.loop.clock(), new)
 
     # orders
@@ -211,25 +216,13 @@ class Simulated:
         self._venue_sees(now)
         if self._happens("refused"):
             await self._takes(self.latency.response)
-            return self._rejected(order.order_id, order.symbol, -1008, "Server is currently overloaded with other requests.")
-        kind = words.Kind.LIMIT if order.kind is Kind.LIMIT else words.Kind.MARKET
-        new = New(
-            client_id=order.order_id, symbol=order.symbol, side=order.side, kind=kind, tif=order.tif, price=order.price, size=order.size,
-            reduce_only=order.reduce_only,
-        )  # fmt: skip
-        placed = self.matching.place(now, new)
+            return refused(order, -1008, "Server is currently overloaded with other requests.", self.loop.clock())
+        placed = self.account_of.place(now, order)
         self._tell(now)
         if self._happens("lost_answer"):
             await asyncio.sleep(3600)
         await self._takes(self.latency.response)
-        if isinstance(placed, Refusal):
-            return self._rejected(order.order_id, order.symbol, placed.code, placed.text)
-        fills = tuple(self._fill(fill) for fill in placed.fills)
-        return Answer(known=True, standing=self._standing(placed.order), fills=fills)
-
-    def _rejected(self, order_id: str, symbol: str, code: int, reason: str) -> Answer:
-        standing = Standing(order_id=order_id, symbol=symbol, status=Status.REJECTED, code=code, reason=reason)
-        return Answer(known=True, standing=standing, code=code, reason=reason)
+        return self.account_of.answer(order, placed)
 
     async def cancel(self, symbol: str, order_id: str) -> Answer:
         await self._takes(self.latency.entry)
@@ -242,9 +235,7 @@ class Simulated:
         if self._happens("lost_answer"):
             await asyncio.sleep(3600)
         await self._takes(self.latency.response)
-        if isinstance(found, Refusal):
-            return Answer(known=True, code=found.code, reason=found.text)
-        return Answer(known=True, standing=self._standing(found))
+        return self.account_of.gone(found)
 
     async def cancel_all(self, symbols: Sequence[str]) -> Answer:
         await self._takes(self.latency.entry)
@@ -273,10 +264,7 @@ class Simulated:
 
     def _tell(self, at: int) -> None:
         """What happened at the venue at `at` reaches us a response later."""
-        for update in self.matching.taken():
-            event = self._event(update)
-            if event is None:
-                continue
+        for event in self.account_of.events():
             if self._happens("disconnect"):
                 self.away_until["account"] = self.loop.clock() + round(self.faults.away_s * 1e9)
                 if self.linked_account is not None:
@@ -294,27 +282,11 @@ class Simulated:
             self.linked_account(True, "")
 
     def _deliver(self, event: AccountEvent) -> None:
-        if self.told_account is not None and self.loop.clock() >= self.away_until["account"]:
-            self.told_account(event)
-
-    def _event(self, update: OrderUpdate | AccountUpdate) -> AccountEvent | None:
-        if isinstance(update, OrderUpdate):
-            fill = self._fill(update.fill) if update.fill is not None else None
-            return AccountEvent(standing=self._standing(update.order), fill=fill)
-        if update.reason == "FUNDING_FEE":
-            return AccountEvent(funding=(update.symbol, update.amount / 10.0**self.matching.decimals))
-        return None
-
-    def _standing(self, order: VenueOrder) -> Standing:
-        return Standing(
-            order_id=order.client_id, symbol=order.symbol, status=order.status, filled=order.filled, venue_id=str(order.venue_id),
-            side=order.side, price=order.price, size=order.size, reduce_only=order.reduce_only, ts_event=order.ts_updated,
-            ts_recv=self.loop.clock(),
-        )  # fmt: skip
-
-    def _fill(self, fill: Fill) -> Fill:
-        plain = {name: getattr(fill, name) for name in Fill.__struct_fields__}
-        return msgspec.convert(plain | {"ts_recv": self.loop.clock()}, Fill)
+        now = self.loop.clock()
+        if self.told_account is not None and now >= self.away_until["account"]:
+            standing = None if event.standing is None else msgspec.structs.replace(event.standing, ts_recv=now)
+            fill = None if event.fill is None else msgspec.structs.replace(event.fill, ts_recv=now)
+            self.told_account(AccountEvent(standing=standing, fill=fill, funding=event.funding))
 
     # queries
 
@@ -327,32 +299,24 @@ class Simulated:
 
     async def order(self, symbol: str, order_id: str) -> Standing | None:
         await self._query()
-        found = self.matching.order(symbol, client_id=order_id)
+        found = self.account_of.order(symbol, order_id)
         await self._takes(self.latency.response)
-        return None if isinstance(found, Refusal) else self._standing(found)
+        return found
 
     async def open_orders(self, symbols: Sequence[str]) -> list[Standing]:
         await self._query()
-        found = [self._standing(order) for symbol in symbols for order in self.matching.open_orders(symbol)]
+        found = self.account_of.open_orders(symbols)
         await self._takes(self.latency.response)
         return found
 
     async def fills(self, symbol: str, *, from_id: int = 0, since: int = 0) -> list[Fill]:
         await self._query()
-        found = [self._fill(fill) for fill in self.matching.my_trades(symbol, from_id=from_id, since=since, limit=1_000_000)]
+        found = self.account_of.fills(symbol, from_id, since)
         await self._takes(self.latency.response)
         return found
 
     async def held(self) -> tuple[list[Held], list[Balance]]:
         await self._query()
-        positions = [
-            Held(symbol=p.symbol, size=p.size, entry_price=p.entry_price, liquidation_price=p.liquidation_price, leverage=p.leverage)
-            for p in self.matching.positions()
-        ]
-        decimals = self.matching.decimals
-        balances = [
-            Balance(asset=m.asset, free=words.text(m.free, decimals), locked=words.text(m.locked, decimals))
-            for m in self.matching.balances()
-        ]
+        found = self.account_of.held()
         await self._takes(self.latency.response)
-        return positions, balances
+        return found

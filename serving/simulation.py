@@ -27,6 +27,7 @@ from kernels.rule_signals import Rule
 from serving import virtual
 from serving.exchange import Answer
 from serving.journal import Journal
+from serving.opened import opening_of
 from serving.simulated import Faults, Frame, Latency, Simulated
 from serving.virtual import VirtualLoop
 from serving.worker import Rules, Worker
@@ -34,6 +35,7 @@ from serving.worker import Rules, Worker
 START = 1_767_225_600 * NS  # 2026-01-01 00:00 UTC
 ACCOUNT = "simulated/one"
 SYMBOL = "SIMUSDT"
+CAPITAL = 100_000.0
 QUICK = Rule(sma_fast=2, sma_slow=3, ema_fast=2, ema_slow=3, ema_signal=2, rsi=2, volume_window=2)  # warm within a few bars
 
 
@@ -180,10 +182,13 @@ class _Run:
         clock = self.loop.clock
         lease = self.ledger.take(ACCOUNT, f"run {self.restarts}", clock() + 10 * NS * self.restarts, 0.0)
         writer = Writer(self.ledger, lease)
+        listings = {SYMBOL: listing(self.history.spot)}
+        with self.ledger.read() as connection:
+            capital, opening = opening_of(connection, ACCOUNT, listings, CAPITAL)
         plan = Plan(
-            venue="simulated", listings={SYMBOL: listing(self.history.spot)}, caps={SYMBOL: 2_500.0}, limits=LIMITS, rule=QUICK,
+            venue="simulated", listings=listings, caps={SYMBOL: 2_500.0}, limits=LIMITS, rule=QUICK,
             strategy="restless", params={"seed": self.history.seed}, handling=Handling(patience_ns=1_500_000_000),
-            epoch=lease.epoch, capital=100_000.0, latched=self.latched,
+            epoch=lease.epoch, capital=capital, opening=opening, latched=self.latched,
         )  # fmt: skip
         kept = Journal(self.folder / f"run{self.restarts}", {}) if self.folder.name else None
         worker = Worker(

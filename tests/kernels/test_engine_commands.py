@@ -3,7 +3,7 @@
 import pytest
 
 from core.events import Approved, CancelAll, Command, CommandKind, Incident, Mode, ModeChanged, Refused
-from core.market import Side
+from core.market import NS, Side
 from core.orders import Order, Purpose, Status, Tif
 from kernels.risk import Limits
 from tests.kernels.engine_market import BID, SYMBOLS, Session, of, plan
@@ -51,6 +51,26 @@ def test_flatten_leaves_nothing_and_says_so():
     assert sent and all(order.tif is Tif.IOC and order.reduce_only for order in sent)
     assert of(of_session.decisions, Incident)[-1].kind == "flattened"
     assert of_session.state.mode is Mode.HALTED
+
+
+def test_flatten_goes_on_where_a_stop_was_under_way():
+    of_session = session()
+    for symbol in held(of_session):
+        aim = of_session.state.desks[symbol].aim
+        aim.out, aim.size = Purpose.STOP, 0
+    told(of_session, CommandKind.FLATTEN)
+    of_session.run(5)
+    assert not held(of_session)
+
+
+def test_a_flatten_ahead_of_what_waits_is_no_jump_of_the_clock():
+    of_session = session()
+    of_session.sends = False
+    of_session.put(Command(ts=of_session.now + NS, kind=CommandKind.FLATTEN, key="k", who="ann", reason="drill"))
+    of_session.sends = True
+    of_session.run(1.5)
+    assert not held(of_session)
+    assert "clock_jump" not in {one.kind for one in of(of_session.decisions, Incident)}
 
 
 def test_rearming_needs_a_reason_and_then_trading_goes_on():

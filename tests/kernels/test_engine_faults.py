@@ -8,6 +8,8 @@ from core.events import (
     Approved,
     Cancel,
     CancelFailed,
+    Command,
+    CommandKind,
     Connected,
     Disconnected,
     Filled,
@@ -193,6 +195,39 @@ def test_an_order_of_an_earlier_worker_is_cancelled():
         Ordered(ts=session.now, standing=said(Order(order_id="sc2-7", symbol=BTC, side=Side.BUY, size=5, price=2_900_000), Status.NEW))
     )
     assert [one.order_id for one in of(session.decisions, Cancel)] == ["sc2-7"]
+
+
+def test_an_order_of_an_earlier_worker_is_cancelled_until_it_is_over():
+    session = Session(plan(epoch=3)).open().run(1)
+    session.sends = False
+    left = Order(order_id="sc2-7", symbol=BTC, side=Side.BUY, size=5, price=2_900_000)
+    session.put(Ordered(ts=session.now, standing=said(left, Status.NEW)))
+    session.put(CancelFailed(ts=session.now, order_id="sc2-7", symbol=BTC, code=0, reason="no answer"))
+    session.run(2.5)
+    assert len(cancelled(session, left)) >= 3
+    session.put(Ordered(ts=session.now, standing=said(left, Status.CANCELLED)))
+    known = len(cancelled(session, left))
+    session.run(3)
+    assert len(cancelled(session, left)) == known
+
+
+def test_after_the_clock_went_back_cancels_are_asked_for_again():
+    session, order = resting()
+    session.sends = False
+    session.put(Command(ts=session.now, kind=CommandKind.KILL, key="k", who="ann", reason="drill"))
+    known = len(cancelled(session, order))
+    for n in range(30):
+        session.put(Timer(ts=session.now - 3600 * NS + n * NS // 10))
+    assert len(cancelled(session, order)) > known
+
+
+def test_after_the_clock_went_back_what_was_heard_before_is_no_quote():
+    session, order = trading(max_age_ns=7200 * NS)
+    session.put(Ordered(ts=session.now, standing=said(order, Status.NEW)))
+    session.sends = False
+    session.put(Timer(ts=session.now - 3600 * NS))
+    assert cancelled(session, order)
+    assert session.state.desks[order.symbol].fresh_until == 0
 
 
 def test_what_the_venue_holds_is_taken_over_at_the_start_and_later_when_told_twice():

@@ -110,7 +110,8 @@ def test_a_target_that_is_not_a_number_is_told_and_changes_nothing(tmp_path: Pat
     path.write_text(
         "from msgspec import Struct\nfrom kernels.strategies import Target\n\nclass Params(Struct):\n    pass\n\n"
         "def init(params, symbols):\n    return 0\n\n"
-        "def step(state, view):\n    return state + 1, [Target(symbol=view.changed, size=float('nan')), Target(symbol='X', size=1.0)]\n"
+        "def step(state, view):\n    return state + 1, [Target(symbol=view.changed, size=float('nan')), Target(symbol='X', size=1.0),"
+        " Target(symbol=view.changed, size=1.0, take_profit=1e20)]\n"
     )
     session = Session(plan(**BY_MODEL, strategy=str(path)), answering=up).open().run(70)
     assert {one.kind for one in of(session.decisions, Incident)} == {"bad_target"}

@@ -1,6 +1,7 @@
 """What every `Exchange` is held to, and the place where it is tried: the venue simulator over real sockets, one adapter in front of it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from serving.binance_listed import Kind as Market
 from serving.binance_open import Urls
 from serving.ccxt_exchange import Ccxt
 from serving.exchange import AccountEvent, Answer, Exchange
+from serving.paper import Paper
+from serving.paper_account import Terms
 from serving.venue import Venue
 from serving.venue_faults import Fault
 from serving.venue_keys import KEY, SECRET
@@ -21,6 +24,7 @@ from serving.venue_tape import recorded
 SYMBOL = "BTCUSDT"
 ADAPTERS = ("binance usdm", "binance spot", "ccxt usdm", "ccxt spot")
 NATIVE = ADAPTERS[:2]
+ALSO_PAPER = (*ADAPTERS, "paper usdm", "paper spot")  # the market of the venue, an account of our own
 Case = Callable[["Trader"], Awaitable[None]]
 
 
@@ -45,6 +49,13 @@ def ccxt(venue: Venue, kind: Market, **options: Any) -> Ccxt:
         exchange.urls["api"]["ws"] |= {place: f"{at.ws}/ws", "ws-api": {place: at.ws_api}}
 
     return Ccxt("binance" if spot else "binanceusdm", api_key=KEY, api_secret=SECRET, configure=pointed, **options)
+
+
+def paper(venue: Venue, kind: Market, **options: Any) -> Paper:
+    """The venue's market, without keys."""
+    at = venue.urls
+    terms = Terms(order_ms=1.0, response_ms=1.0, base_balance=2.0 if kind == "spot" else 0.0)
+    return Paper(Binance(kind, urls=Urls(at.rest, at.ws, at.ws_api)), terms, time.time_ns, **options)
 
 
 class Trader:
@@ -83,7 +94,8 @@ class Trader:
 
     async def connected(self) -> None:
         """Feed and user data are up, and the market has begun."""
-        self.begin()
+        if not self.tasks:
+            self.begin()
         await self.until(lambda: self.up("market") and self.up("account") and self.frames)
 
     @property
@@ -149,10 +161,13 @@ def trade(shared: Path, adapter: str, case: Case, *, venue: dict[str, Any] | Non
     async def run() -> None:
         base = 2.0 if kind == "spot" else 0.0
         async with Venue(tape_of(shared, kind), **({"speed": 2, "base_balance": base} | (venue or {}))) as at:
-            exchange: Exchange = (binance if name == "binance" else ccxt)(at, kind, **options)
+            exchange: Exchange = {"binance": binance, "ccxt": ccxt, "paper": paper}[name](at, kind, **options)
             trader: Trader | None = None
             try:
                 trader = Trader(exchange, at, await exchange.open())
+                if name == "paper":  # its account knows of the market what it was told
+                    await trader.connected()
+                    await exchange.snapshot(SYMBOL)
                 await asyncio.wait_for(case(trader), 60)
             finally:
                 if trader is not None:

@@ -12,11 +12,14 @@ from kernels.frames_live import Depth, Live, Quote, Refused, Trade
 from serving.exchange import ExchangeError
 from serving.snapshots import snapshot_of
 
-from .conformance import ADAPTERS, SYMBOL, Trader, trade
+from .conformance import ADAPTERS, ALSO_PAPER, SYMBOL, Trader, trade
 
-pytestmark = [pytest.mark.server, pytest.mark.recordings, pytest.mark.parametrize("adapter", ADAPTERS)]
+pytestmark = [pytest.mark.server, pytest.mark.recordings]
+of_each = pytest.mark.parametrize("adapter", ALSO_PAPER)
+of_real = pytest.mark.parametrize("adapter", ADAPTERS)  # what only an account elsewhere can do to us
 
 
+@of_each
 def test_what_is_listed_is_on_the_grid_of_the_venue(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         ours, theirs = trader.listing, trader.venue.scales[SYMBOL].listing
@@ -29,6 +32,7 @@ def test_what_is_listed_is_on_the_grid_of_the_venue(shared: Path, adapter: str) 
     trade(shared, adapter, case)
 
 
+@of_each
 def test_frames_are_decoded_and_go_on_from_the_snapshot(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         await trader.connected()
@@ -50,6 +54,7 @@ def test_frames_are_decoded_and_go_on_from_the_snapshot(shared: Path, adapter: s
     trade(shared, adapter, case)
 
 
+@of_each
 def test_a_post_only_order_rests_until_it_is_cancelled(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         await trader.connected()
@@ -75,6 +80,7 @@ def test_a_post_only_order_rests_until_it_is_cancelled(shared: Path, adapter: st
     trade(shared, adapter, case)
 
 
+@of_each
 def test_what_would_take_is_no_post_only_order(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         answer = await trader.send(trader.order(away=-0.01))
@@ -85,6 +91,7 @@ def test_what_would_take_is_no_post_only_order(shared: Path, adapter: str) -> No
     trade(shared, adapter, case)
 
 
+@of_each
 def test_an_order_beyond_our_money_is_refused_with_the_venues_code(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         answer = await trader.send(trader.order(times=100_000))
@@ -93,6 +100,7 @@ def test_an_order_beyond_our_money_is_refused_with_the_venues_code(shared: Path,
     trade(shared, adapter, case)
 
 
+@of_each
 def test_a_fill_is_told_by_user_data_and_found_again_by_its_trade_id(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         await trader.connected()
@@ -114,6 +122,7 @@ def test_a_fill_is_told_by_user_data_and_found_again_by_its_trade_id(shared: Pat
     trade(shared, adapter, case)
 
 
+@of_each
 def test_an_immediate_order_that_meets_nobody_is_over(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         order = trader.order(tif=Tif.IOC)
@@ -124,6 +133,7 @@ def test_an_immediate_order_that_meets_nobody_is_over(shared: Path, adapter: str
     trade(shared, adapter, case)
 
 
+@of_each
 def test_all_orders_are_cancelled_at_once_and_none_is_no_failure(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         for side in (Side.BUY, Side.SELL, Side.BUY):
@@ -137,6 +147,7 @@ def test_all_orders_are_cancelled_at_once_and_none_is_no_failure(shared: Path, a
     trade(shared, adapter, case)
 
 
+@of_real
 def test_an_answer_that_was_lost_is_unknown_and_the_order_is_found_by_our_id(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         trader.fault("lose_answer", match="POST")
@@ -157,6 +168,7 @@ def test_an_answer_that_was_lost_is_unknown_and_the_order_is_found_by_our_id(sha
     trade(shared, adapter, case)
 
 
+@of_real
 def test_an_answer_of_which_the_venue_is_unsure_is_unknown(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         trader.fault("fail", match="POST", done=True)  # 503, -1007
@@ -167,6 +179,7 @@ def test_an_answer_of_which_the_venue_is_unsure_is_unknown(shared: Path, adapter
     trade(shared, adapter, case)
 
 
+@of_real
 def test_disconnects_are_told_and_mended_and_missed_fills_are_found(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         await trader.connected()
@@ -183,6 +196,7 @@ def test_disconnects_are_told_and_mended_and_missed_fills_are_found(shared: Path
     trade(shared, adapter, case)
 
 
+@of_real
 def test_duplicated_and_reordered_user_data_adds_up_to_the_venues_fills(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         await trader.connected()
@@ -202,6 +216,7 @@ def test_duplicated_and_reordered_user_data_adds_up_to_the_venues_fills(shared: 
     trade(shared, adapter, case)
 
 
+@of_real
 def test_somebody_elses_order_shows_under_its_own_id(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         bid, _ = trader.top
@@ -213,6 +228,7 @@ def test_somebody_elses_order_shows_under_its_own_id(shared: Path, adapter: str)
     trade(shared, adapter, case)
 
 
+@of_real
 def test_while_the_venue_turns_us_away_an_order_is_refused_and_never_unknown(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         order = trader.order()
@@ -227,6 +243,7 @@ def test_while_the_venue_turns_us_away_an_order_is_refused_and_never_unknown(sha
     trade(shared, adapter, case)
 
 
+@of_each
 def test_kinds_of_frames_are_json_objects_with_a_stream(shared: Path, adapter: str) -> None:
     async def case(trader: Trader) -> None:
         await trader.connected()
