@@ -165,8 +165,11 @@ class Cancel(Decision, frozen=True):
 
 
 class CancelAll(Decision, frozen=True):
+    """`stops`: also those that wait at the venue behind positions."""
+
     symbols: tuple[str, ...]
     reason: str
+    stops: bool = True
 
 
 class Signal(Decision, frozen=True):

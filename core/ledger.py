@@ -69,7 +69,7 @@ class Ledger:
     """Opens and migrates the database. Readers use `read()`; the worker takes a lease and a `Writer`."""
 
     def __init__(self, url: str, *, synchronous: str = "NORMAL") -> None:
-        self.url = url
+        self.url, self.synchronous = url, synchronous
         try:
             self.engine = connected(url, synchronous)
             self._migrate()
@@ -89,14 +89,29 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction of its own; what fails in it takes all of it back."""
-        with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
-            yield connection
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """A transaction of its own; what fails in it takes all of it back. `durable`: it outlives a power loss, whatever the setting."""
+        with self.engine.connect().execution_options(writes=True) as connection:
+            sqlite = self.engine.dialect.name == "sqlite"
+            if durable and sqlite:
+                self._synchronous(connection, "FULL")
+            try:
+                with connection.begin():
+                    if durable and not sqlite:
+                        connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
+                    yield connection
+            finally:
+                if durable and sqlite:
+                    self._synchronous(connection, self.synchronous)
+
+    def _synchronous(self, connection: Connection, how: str) -> None:
+        """Outside of a transaction: SQLite does not change it within one."""
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute(f"PRAGMA synchronous={how}")
 
     def take(self, account: str, holder: str, now: int, seconds: float) -> Lease:
         """Take the account over where nobody holds it (any more). Raises `LedgerError` that names the holder."""
-        with self.write() as connection:
+        with self.write(durable=True) as connection:  # a power loss must not give an epoch, and with it order ids, out again
             if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
                 connection.exec_driver_sql("LOCK TABLE leases IN SHARE ROW EXCLUSIVE MODE")
             row = connection.execute(select(t.leases).where(t.leases.c.account == account).with_for_update()).first()

@@ -50,7 +50,7 @@ def rearm(ledger: Ledger, account: str, reason: str, who: str, now: int) -> bool
 
 def _set(ledger: Ledger, account: str, on: bool, reason: str, who: str, now: int) -> bool:
     values = {"latched": on, "reason": reason, "who": who, "ts": now}
-    with ledger.write() as connection:
+    with ledger.write(durable=True) as connection:
         row = connection.execute(select(t.latches).where(t.latches.c.account == account).with_for_update()).first()
         if (row is not None and row.latched) == on:
             return False

@@ -15,6 +15,7 @@ def order_of(row: Any) -> Order:
     return Order(
         order_id=row.order_id, symbol=row.symbol, side=Side(row.side), size=row.size, price=row.price, kind=Kind(row.kind),
         tif=Tif(row.tif), reduce_only=row.reduce_only, purpose=Purpose(row.purpose), ts=row.ts, signal=row.seq,
+        stop_price=row.stop_price,
     )  # fmt: skip
 
 

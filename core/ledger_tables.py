@@ -46,6 +46,7 @@ orders = Table(
     Column("tif", text(4), nullable=False),
     Column("price", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
+    Column("stop_price", BigInteger, nullable=False, server_default="0"),  # of a stop that waits at the venue
     Column("reduce_only", Boolean, nullable=False),
     Column("purpose", text(16), nullable=False),
     Column("epoch", BigInteger, nullable=False),

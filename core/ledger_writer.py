@@ -18,6 +18,7 @@ HOLDER = (
     select(t.leases.c.epoch, t.leases.c.holder, t.latches.c.latched, t.latches.c.reason)
     .select_from(t.leases.outerjoin(t.latches, t.latches.c.account == t.leases.c.account))
     .where(t.leases.c.account == bindparam("account"))
+    .with_for_update(read=True, of=t.leases)  # PostgreSQL: nobody takes it over between this look and what is written after it
 )
 INTEND = insert(t.orders)
 STANDS = select(t.orders.c.status, t.orders.c.filled).where(t.orders.c.order_id == bindparam("order"))
@@ -116,6 +117,7 @@ class Writer:
         return {
             "order_id": order.order_id, "account": self.account, "symbol": order.symbol, "side": order.side.value,
             "kind": order.kind.value, "tif": order.tif.value, "price": order.price, "size": order.size, "reduce_only": order.reduce_only,
+            "stop_price": order.stop_price,
             "purpose": order.purpose.value, "epoch": self.lease.epoch if epoch is None else epoch, "session": self.session, "seq": seq,
             "status": status.value, "ts": order.ts, "ts_changed": order.ts,
         }  # fmt: skip

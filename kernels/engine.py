@@ -43,7 +43,7 @@ from kernels.engine_laps import BOOK, FEATURES, RULE, Laps
 from kernels.engine_plan import ModelFacts, Plan
 from kernels.engine_state import Decisions, Desk, State, forget, held, turn_back, windows
 from kernels.execution import Aim
-from kernels.frames_live import Batch
+from kernels.frames_live import Batch, Live
 from kernels.live_market import LiveMarket, Second
 from kernels.strategies import convert, strategy
 
@@ -90,6 +90,12 @@ def init(plan: Plan, ts: int) -> State:
             desk.aim.size = state.position(s).size  # what is held stays wanted, as where it is taken over from the venue
     rule_signals.step_packed(state.rule_state, state.bars, state.rule)
     return state
+
+
+def compile_all(plan: Plan) -> None:
+    """Compile, or load, what steps need, so that none of them has to (a minute the first time). Raises as `init`."""
+    init(plan, 0).market.compile()
+    Live(scales(plan)).decode([b"{}"], 0)
 
 
 def timed(state: State, timer: Callable[[], int]) -> Laps:

@@ -2,8 +2,8 @@
 
 from core.events import Approved, Cancel, CancelAll, Mode
 from core.market import NS
-from core.orders import Order, Purpose, Tif, client_id
-from kernels import execution, risk, risk_orders
+from core.orders import Kind, Order, Purpose, Status, Tif, client_id
+from kernels import execution, execution_stop, risk, risk_orders
 from kernels.engine_laps import RISK
 from kernels.engine_state import Decisions, Desk, Ours, State, held
 from kernels.execution import Act, Room
@@ -23,6 +23,8 @@ def attend(state: State, desk: Desk, out: Decisions) -> None:
         ours = state.ours[order_id]
         if ours.orphan and ours.over is None and now >= ours.cancelling_until:
             cancel(state, order_id, "of an earlier session", out)
+    if plan.handling.venue_stop_bps and not desk.listing.spot:
+        keep_stop(state, desk, out)
     standing = state.mine(symbol)
     if state.mode is Mode.HALTED and not state.flattening:
         cancel_each(state, symbol, "halted", out)
@@ -35,6 +37,9 @@ def attend(state: State, desk: Desk, out: Decisions) -> None:
         unwatch(state, desk)
         return
     size = held(state, symbol, quote)
+    if aim.out is not None and not size and not standing:  # it went without a fill of ours, or is too little to sell now
+        aim.exited, aim.exited_at, aim.out = str(aim.out), now, None
+        aim.size = aim.take_profit = aim.stop = aim.expires = 0
     if not (size or aim.size or aim.out or standing):
         unwatch(state, desk)
         return
@@ -61,6 +66,29 @@ def attend(state: State, desk: Desk, out: Decisions) -> None:
     else:
         desk.watching = True
         state.market.watch(symbol, *watched)
+
+
+def keep_stop(state: State, desk: Desk, out: Decisions) -> None:
+    """The stop at the venue follows the position. Where nothing is known of the market it stays as it is."""
+    symbol, now, bps = desk.symbol, state.clock.now, state.plan.handling.venue_stop_bps
+    position, quote = state.position(symbol), state.quote(symbol)
+    stops = [
+        row for row in state.orders.of.get(symbol, {}).values() if row.order.kind is Kind.STOP or state.ours[row.order.order_id].orphan
+    ]
+    known = 0 < quote.bid < quote.ask and state.accounted and desk.owed is None
+    if state.mode is Mode.HALTED or not (known or (stops and not position.size)):
+        return
+    wanted = execution_stop.wish(position, quote, desk.listing, bps)
+    for row in stops:
+        ours = state.ours[row.order.order_id]
+        if ours.orphan or ours.over is not None or ours.seen or now < ours.cancelling_until or row.status is not Status.NEW:
+            continue
+        if why := execution_stop.amiss(wanted, row.order, bps, now):
+            cancel(state, row.order.order_id, why, out)
+    if stops or wanted is None or now < desk.stop_wait:
+        return
+    if not place(state, execution_stop.order_of(wanted, next_id(state), symbol, now, state.seq), out):
+        desk.stop_wait = now + execution_stop.SETTLE_NS
 
 
 def unwatch(state: State, desk: Desk) -> None:
@@ -119,7 +147,7 @@ def cancel_each(state: State, symbol: str, reason: str, out: Decisions) -> None:
     now = state.clock.now
     for order_id, row in list(state.orders.of.get(symbol, {}).items()):
         ours = state.ours[order_id]
-        if ours.over is not None or (ours.foreign and state.mode is not Mode.HALTED):
+        if ours.over is not None or ((ours.foreign or row.order.kind is Kind.STOP) and state.mode is not Mode.HALTED):
             continue
         if row.order.tif is Tif.IOC and not ours.foreign:
             continue

@@ -6,14 +6,15 @@ missing counts as open. What is not ours is told as an incident, and counted: th
 
 from core.events import Account, CancelFailed, Filled, Incident, Ordered, Unanswered
 from core.market import NS, Side
-from core.orders import Held, Order, Purpose, Standing, Status, Tif, numbers_of
+from core.orders import Held, Kind, Order, Purpose, Standing, Status, Tif, numbers_of
 from kernels import holdings, risk_orders
 from kernels.engine_attend import AGAIN_NS, attend, cancel
 from kernels.engine_state import Decisions, Desk, Ours, State, held
 from kernels.execution import FORCED, Aim, failed
+from kernels.execution_stop import SETTLE_NS
 
 RETRY_NS = NS // 2  # before a cancel that failed is asked for again
-CLOSING = FORCED | {Purpose.TAKE_PROFIT}
+CLOSING = FORCED | {Purpose.TAKE_PROFIT, Purpose.VENUE_STOP}
 
 
 def ordered(state: State, told: Ordered, out: Decisions) -> None:
@@ -39,7 +40,9 @@ def ordered(state: State, told: Ordered, out: Decisions) -> None:
             ours.over = standing.status
             _settle(state, ours)
     if desk is not None:
-        if standing.status in (Status.REJECTED, Status.REFUSED) and not ours.foreign:
+        if row.order.kind is Kind.STOP:
+            desk.stop_wait = state.clock.now + SETTLE_NS if standing.status in (Status.REJECTED, Status.REFUSED) else 0
+        elif standing.status in (Status.REJECTED, Status.REFUSED) and not ours.foreign:
             failed(desk.aim, state.plan.handling, state.clock.now)
         elif max(ours.told, ours.seen):
             desk.aim.failures = 0
@@ -57,7 +60,8 @@ def _settle(state: State, ours: Ours) -> None:
     order_id, status = ours.row.order.order_id, ours.over
     if status is None:
         return
-    missing = (ours.row.order.size if status is Status.FILLED else ours.told) - ours.seen
+    whole = status is Status.FILLED and ours.row.order.kind is not Kind.STOP  # a stop closes what is held then, more or less than it said
+    missing = (ours.row.order.size if whole else ours.told) - ours.seen
     if missing > 0:
         risk_orders.stands(state.orders, order_id, Status.PARTIAL, missing)
         return
@@ -72,7 +76,8 @@ def _found(state: State, standing: Standing, desk: Desk | None, out: Decisions) 
         return
     order = Order(
         order_id=standing.order_id, symbol=standing.symbol, side=standing.side, size=standing.size, price=standing.price,
-        tif=Tif.GTC, reduce_only=standing.reduce_only, purpose=Purpose.MANUAL, ts=state.clock.now, signal=state.seq,
+        kind=Kind.LIMIT if standing.price else Kind.MARKET, tif=Tif.GTC, reduce_only=standing.reduce_only, purpose=Purpose.MANUAL,
+        ts=state.clock.now, signal=state.seq,
     )  # fmt: skip
     row = risk_orders.enter(state.orders, order, state.clock.now, status=standing.status, filled=standing.filled)
     orphan = numbers_of(standing.order_id) is not None

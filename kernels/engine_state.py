@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.events import Decision, Mode
 from core.market import NS
-from core.orders import Held, Listing, Status
+from core.orders import Held, Kind, Listing, Status
 from kernels import risk, risk_limits, risk_orders
 from kernels.engine_laps import Laps
 from kernels.engine_plan import ModelFacts, Plan
@@ -85,6 +85,7 @@ class Desk(Struct, kw_only=True):
     features: NDArray[np.float64] | None = None
     features_hash: str = ""
     signal_seq: int = 0
+    stop_wait: int = 0  # the stop at the venue is not asked for again before
     pending: deque[tuple[int, float, tuple[tuple[str, int], ...]]]  # to be scored: bar, middle, directions
 
 
@@ -141,7 +142,7 @@ class State(Struct, kw_only=True):
         found = []
         for order_id, row in self.orders.of.get(symbol, {}).items():
             ours = self.ours[order_id]
-            if not ours.foreign:
+            if not ours.foreign and row.order.kind is not Kind.STOP:
                 found.append((row, self.clock.now < ours.cancelling_until))
         return found
 
@@ -170,7 +171,7 @@ def turn_back(state: State, by: int) -> None:
         aim.wait_until, aim.since, aim.placed = min(aim.wait_until, now), min(aim.since, now), min(aim.placed, now)
         aim.exited_at = min(aim.exited_at, now)
         aim.expires = aim.expires and max(aim.expires - by, 1)
-        desk.fresh_until = 0
+        desk.fresh_until = desk.stop_wait = 0
         for window in desk.windows:
             window.deadline = min(window.deadline, now)
     state.tidied_at = min(state.tidied_at, now)

@@ -31,12 +31,14 @@ LONGEST_WAIT_NS = 30_000_000_000
 
 
 class Handling(Struct, frozen=True, kw_only=True):
-    """`retry_ns`: after a refusal or a rejection, doubled each time in a row."""
+    """`retry_ns`: after a refusal or a rejection, doubled each time in a row. `venue_stop_bps`: how far behind a futures position a stop
+    waits at the venue; 0: none does."""
 
     reprice_ns: int = 500_000_000
     patience_ns: int = 3_000_000_000
     ioc_slip_bps: float = 5.0
     retry_ns: int = 250_000_000
+    venue_stop_bps: float = 0.0
 
 
 class Aim(Struct, kw_only=True):

@@ -9,6 +9,7 @@ clock and the lateness of `kernels.bars`, the formulas of `kernels.features`. Wh
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from kernels.book import CROSSED as AMISS
 from kernels.book import NONE
 from kernels.decimals import Ints
 from kernels.features import names
+from kernels.frames_live_scan import FIELDS, KIND, ODD
+from kernels.live_market_quiet import quiet
 from kernels.live_market_rows import BROKEN, CROSSED, END, GROWS, SECOND, TOP, WAITS, differ, restart, run
 from kernels.live_market_top import lose
 from kernels.live_market_trades import remembered
@@ -78,6 +81,7 @@ class LiveMarket:
         self._told, self._given = np.empty(told_of.TOLD, np.int64), np.empty(g.GIVEN)
         self._whole, self._features = np.empty(g.WHOLES, np.int64), np.empty(len(g.FEATURES))
         self._closed = 0
+        self._begun: tuple[int, int, int] | None = None  # what `quiet` found, for `advance` to tell
         self.timer: Callable[[], int] = lambda: 0  # for whoever wants to know how long it took to close a second
         self.closing_ns = 0
         self._waiting: tuple[deque[tuple[Ints, Ints]], ...] = tuple(deque(maxlen=WAITING) for _ in scales)
@@ -92,19 +96,10 @@ class LiveMarket:
         """
         self.closing_ns = 0
         while True:
-            at, why, code = run(
-                rows,
-                levels,
-                start,
-                ts_recv,
-                self._states,
-                self._rules,
-                self._books,
-                self._pending,
-                self._weights,
-                self._seen,
-                *self._moved,
-            )
+            if self._begun is None:
+                at, why, code = run(rows, levels, start, ts_recv, *self._followed())
+            else:
+                (at, why, code), self._begun = self._begun, None
             if why == SECOND:
                 began = self.timer()
                 self._close(code, ts_recv)
@@ -116,6 +111,20 @@ class LiveMarket:
             if why not in (WAITS, GROWS):
                 return at, why, code
             start = at
+
+    def quiet(self, rows: Ints, levels: Ints, ends: Ints, ts_recv: Ints, first: int, now: int, usual_ns: int) -> int:
+        """Follow whole receipts, from the one `first` on, as `advance` would one by one while it says `END`; returns the one to go on with.
+
+        `ends` [n]: the row after the last of each receipt, `ts_recv` [n] when it came. It stops at the first receipt that has something to
+        tell (the next call has to be `advance` with its rows from 0 on: it says what), or before one that is not within `usual_ns` after
+        the one before it, the first of them coming after `now`.
+        """
+        at, *told = quiet(rows, levels, ends, ts_recv, first, now, usual_ns, *self._followed())
+        self._begun = None if told[1] == END else (told[0], told[1], told[2])
+        return at
+
+    def _followed(self) -> tuple[Any, ...]:
+        return self._states, self._rules, self._books, self._pending, self._weights, self._seen, *self._moved
 
     @property
     def closed(self) -> Second:
@@ -195,6 +204,15 @@ class LiveMarket:
     def overflowed(self, symbols: Iterable[str]) -> None:
         """Frames of these symbols were dropped: as `disconnected`."""
         self.disconnected(symbols)
+
+    def compile(self) -> None:
+        """Compile, or load, all that following a feed needs: seconds the first time. What is known is spoilt by it."""
+        rows, levels = np.zeros((1, FIELDS), np.int64), np.ones((2, 2), np.int64)
+        rows[0, KIND] = ODD
+        self.advance(rows, levels, 0, 1)
+        self.snapshot(self.symbols[0], 1, 1, levels[:, :1], levels[:, 1:] + 1)
+        differ(self._states[0], self._rules, self._books[0], levels, rows[0], 1, *self._moved)
+        self._close(0, 1)
 
     def _close(self, code: int, ts_recv: int) -> None:
         floats, wholes, recur = self._rings

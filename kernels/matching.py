@@ -132,7 +132,7 @@ class Matching:
         while self._countdowns.next <= ts:
             due, symbol = self._countdowns.out()
             self.now = max(self.now, due)
-            self.desk.end_all(self.now, symbol, "countdown")
+            self.desk.end_all(self.now, symbol, "countdown", conditional=False)
         self.now = max(self.now, ts)
 
     # orders
@@ -162,17 +162,19 @@ class Matching:
         self.desk.end(ts, order, Status.CANCELLED, "")
         return order.copy()
 
-    def cancel_all(self, ts: int, symbol: str) -> list[VenueOrder] | Refusal:
-        """Cancel all open orders of a symbol, conditional ones too. On spot it is refused where there are none."""
+    def cancel_all(self, ts: int, symbol: str, *, conditional: bool = True) -> list[VenueOrder] | Refusal:
+        """Cancel all open orders of a symbol, those that wait for a price too unless not `conditional`. On spot it is refused where there
+        are none."""
         ts = self._at(ts)
         if symbol not in self.listings:
             return checks.NO_SYMBOL
         if self.kind == "spot" and not self.orders.open[symbol]:
             return checks.NOT_CANCELLED
-        return self.desk.end_all(ts, symbol, "")
+        return self.desk.end_all(ts, symbol, "", conditional=conditional)
 
     def countdown(self, ts: int, symbol: str, ms: int) -> Refusal | None:
-        """Cancel all orders of the symbol in `ms` unless called again before; 0 ends the countdown. Futures only."""
+        """Cancel all orders of the symbol but those that wait for a price in `ms`, unless called again before; 0 ends the countdown.
+        Futures only."""
         ts = self._at(ts)
         if self._futures is None:
             return checks.NOT_ON_SPOT

@@ -112,9 +112,9 @@ class Desk:
             self.books[order.symbol].cancel(ts, order.venue_id)
             self.settle(order.symbol)  # its report finds the order closed
 
-    def end_all(self, ts: int, symbol: str, why: str) -> list[VenueOrder]:
-        """Cancel what is open, oldest first."""
-        orders = self.orders.standing(symbol)
+    def end_all(self, ts: int, symbol: str, why: str, *, conditional: bool = True) -> list[VenueOrder]:
+        """Cancel what is open, oldest first; without `conditional` what waits for a price stays."""
+        orders = [order for order in self.orders.standing(symbol) if conditional or order.venue_id not in self.waiting[symbol]]
         for order in orders:
             self.end(ts, order, Status.CANCELLED, why)
         return [order.copy() for order in orders]

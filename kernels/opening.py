@@ -13,15 +13,16 @@ from msgspec import Struct
 from core.orders import Fill, Listing
 from kernels import holdings
 from kernels.holdings import DAY_NS, Holdings
+from kernels.positions import take_over
 
 
 class Opening(Struct, frozen=True, kw_only=True):
-    """`held`: (size in units, average price in price units) of each symbol that is held. `ts`: of the equity that was written down.
+    """`held`: what is owned of each symbol and its cost, as `kernels.positions` counts them (text: they may be longer than 64 bits).
 
-    `day_first`, `peak`: None where losses count anew.
+    `ts`: of the equity that was written down. `day_first`, `peak`: None where losses count anew.
     """
 
-    held: dict[str, tuple[int, float]]
+    held: dict[str, tuple[str, str]]
     ts: int = 0
     day_first: float | None = None
     peak: float | None = None
@@ -38,27 +39,21 @@ def opened(
     if equity is None and not fills:
         return capital, None
     ts = int(equity["ts"]) if equity is not None else 0
-    sums = holdings.init(listings, 0.0, 0)
-    made_before: float | None = None
+    sums, before = holdings.init(listings, 0.0, 0), holdings.init(listings, 0.0, 0)
     counted_anew = False
     for fill in fills:
         if fill.symbol not in listings:
             continue
         at = fill.ts_recv or fill.ts_event
-        if made_before is None and at > ts:
-            made_before = made(sums)
         if not counted_anew and at > rearmed_at:
             counted_anew, sums.loss_streak = True, 0
         holdings.apply(sums, fill)
-    since = made(sums) - made_before if made_before is not None else 0.0
-    money = (equity["equity"] - equity["unrealised"] if equity is not None else capital) + since
-    held = {
-        symbol: (position.size, position.average_price * position.listing.price_unit)
-        for symbol, position in sums.positions.items()
-        if position.size
-    }
+        if at <= ts:  # it counted already when the equity was written down
+            holdings.apply(before, fill)
+    money = equity["equity"] - equity["unrealised"] - made(before) if equity is not None else capital
+    held = {symbol: (str(position.owned), str(position.cost)) for symbol, position in sums.positions.items() if position.owned}
     kept = equity is not None and ts > rearmed_at
-    return money, Opening(
+    return money + made(sums), Opening(
         held=held,
         ts=ts,
         day_first=equity["day_start"] if kept and equity is not None else None,
@@ -74,10 +69,10 @@ def made(sums: Holdings) -> float:
 
 def resume(state: Holdings, opening: Opening) -> None:
     """Let an account that was just begun go on where it was. What is held is worth nothing known before its first quote."""
-    for symbol, (size, price) in opening.held.items():
-        if symbol in state.positions:
-            holdings.adopt(state, symbol, size, price)
-    if any(position.size for position in state.positions.values()):
+    for symbol, (owned, cost) in opening.held.items():
+        if (position := state.positions.get(symbol)) is not None:
+            take_over(position, int(owned), int(cost))
+    if any(position.owned for position in state.positions.values()):
         state.day_first = state.peak = nan
     holdings.resume(
         state,

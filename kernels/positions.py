@@ -108,6 +108,13 @@ def trade(position: Position, size: int, price: int) -> None:
     position.size = _towards_zero(position.owned, position.to_base)
 
 
+def take_over(position: Position, owned: int, cost: int) -> None:
+    """What another worker held, to the last digit."""
+    position.owned, position.cost = owned, cost
+    position.size = _towards_zero(owned, position.to_base)
+    value(position)
+
+
 def pay(position: Position, fill: Fill) -> int:
     """The fee of a fill. In the base asset of a spot market it comes off what is owned, as if sold at the fill's price; in an asset that is
     neither base nor quote it is counted at the taker's rate, and returned."""

@@ -62,7 +62,7 @@ def init() -> OpenOrders:
 
 def intent(order: Order) -> Key:
     """What makes two orders the same wish."""
-    return order.symbol, order.side, order.kind, order.price, order.size, order.reduce_only, order.purpose
+    return order.symbol, order.side, order.kind, order.price or order.stop_price, order.size, order.reduce_only, order.purpose
 
 
 def enter(orders: OpenOrders, order: Order, ts: int, *, status: Status = Status.INTENT, filled: int = 0) -> Open:

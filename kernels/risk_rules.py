@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from core.events import Mode
 from core.market import NS, Side
-from core.orders import Kind, Order, Purpose, Tif
+from core.orders import Kind, Listing, Order, Purpose, Tif
 from kernels import risk_account, risk_orders
 from kernels.holdings import Holdings, equity_now
 from kernels.positions import Position
@@ -67,6 +67,8 @@ def _shape(order: Order, position: Position) -> Refusal | None:
         return Code.LOT, f"size {order.size} is not a multiple of the lot, {listing.lot}"
     if type(order.kind) is not Kind or type(order.tif) is not Tif or type(order.side) is not Side:
         return Code.KIND, f"{order.side!r} {order.kind!r} {order.tif!r} is no kind of order"
+    if order.kind is Kind.STOP:
+        return _stop_shape(order, listing)
     if order.kind is Kind.MARKET:
         if order.tif is Tif.GTX:
             return Code.KIND, "a market order cannot be post only"
@@ -75,6 +77,17 @@ def _shape(order: Order, position: Position) -> Refusal | None:
         return Code.PRICE, f"price {order.price} is not a whole number above 0"
     if order.price % listing.tick:
         return Code.TICK, f"price {order.price} is not a multiple of the tick, {listing.tick}"
+    return None
+
+
+def _stop_shape(order: Order, listing: Listing) -> Refusal | None:
+    """A stop at the venue closes a futures position at the market, and can do nothing else."""
+    if listing.spot or not order.reduce_only or order.tif is not Tif.GTC:
+        return Code.KIND, "a stop at the venue is reduce-only, on futures, and stands until it is cancelled"
+    if order.price != 0 or type(order.stop_price) is not int or order.stop_price <= 0:
+        return Code.PRICE, f"a stop has no price ({order.price}) and a stop price above 0 ({order.stop_price})"
+    if order.stop_price % listing.tick:
+        return Code.TICK, f"stop price {order.stop_price} is not a multiple of the tick, {listing.tick}"
     return None
 
 
@@ -126,6 +139,9 @@ def _against_quote(case: Case, position: Position) -> Refusal | None:
     age = case.now - quote.ts
     if not -BACK_NS <= age <= limits.max_quote_age_s * NS:
         return Code.QUOTE_STALE, f"the quote is {age / NS:.3f} s old, {limits.max_quote_age_s} allowed"
+    if order.kind is Kind.STOP:
+        waits = order.stop_price < quote.bid if order.side is Side.SELL else order.stop_price > quote.ask
+        return None if waits else (Code.PRICE, f"a stop at {order.stop_price} would go off at once: bid {quote.bid}, ask {quote.ask}")
     mid = (quote.bid + quote.ask) / 2
     band = min(limits.price_band, listing.band)
     price = order.price if order.kind is Kind.LIMIT else (quote.ask if order.side is Side.BUY else quote.bid)
@@ -173,8 +189,8 @@ def _against_orders(case: Case) -> Refusal | None:
 def _would_meet(case: Case, resting: Order) -> bool:
     """Whether the order could trade with an own one; a market order as far as the price band."""
     order = case.order
-    if resting.kind is Kind.MARKET:
-        return False
+    if resting.kind is not Kind.LIMIT or order.kind is Kind.STOP:
+        return False  # they stand in no book
     price = order.price
     if order.kind is Kind.MARKET:
         price = (case.quote.bid + case.quote.ask) / 2 * (1 + case.limits.price_band * order.side.sign)

@@ -19,7 +19,7 @@ ORDERS_SENT = Counter("scalp_orders_sent_total", "orders sent")
 ORDERS_REFUSED = Counter("scalp_orders_refused_total", "orders that risk refused", ["code"])
 INCIDENTS = Counter("scalp_incidents_total", "things a person should know", ["kind"])
 PREDICTIONS = Counter("scalp_predictions_total", "answers of models", ["served_by", "outcome"])
-RECOMPILES = Gauge("scalp_jax_compiles_total", "times JAX compiled since the start: constant once warm")
+RECOMPILES = Gauge("scalp_jax_compiles_total", "times JAX or numba compiled since the start: constant once warm")
 MODE = Gauge("scalp_mode_state", "0 active, 1 reducing, 2 halted")
 RECORDING = Gauge("scalp_recording_state", "1 while frames and inputs are recorded")
 

@@ -74,6 +74,8 @@ def run(venue: str, source: str, speed: float | None, minutes: float, as_json: b
     if name != LOCAL and (source or speed is not None):
         raise UsageError("--source and --speed are of the local venue; an exchange has a market of its own")
     config = config.model_copy(update={"exchange": config.exchange.model_copy(update={"name": name})})
+    if config.execution.venue_stop and config.live and name.startswith("ccxt:"):
+        raise UsageError("SCALP_EXECUTION__VENUE_STOP: stops at the venue are for local, binance-usdm and paper, not for ccxt's exchanges")
     if name != LOCAL and config.live and trades and (missing := not_live(config, name)):
         for one in missing:
             err.print(f"[red]refused:[/red] {escape(one.what)}: {escape(one.do)}", soft_wrap=True)

@@ -85,6 +85,7 @@ def wanted_of(config: "Settings", account: str, models: "tuple[Model, ...]", kin
             reprice_ns=config.execution.reprice_ms * ms,
             patience_ns=config.execution.patience_ms * ms,
             ioc_slip_bps=config.execution.ioc_slip_bps,
+            venue_stop_bps=config.execution.venue_stop_bps if config.execution.venue_stop else 0.0,
         ),
         lateness_ns=config.bars.lateness_ms * ms,
         gap_ns=round(config.quality.gap_s * 1e9),

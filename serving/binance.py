@@ -11,6 +11,7 @@ import msgspec
 
 from core.events import Approved
 from core.orders import Balance, Fill, Held, Listing, Standing
+from core.orders import Kind as OrderKind
 from serving import binance_listed as listed
 from serving import binance_words as words
 from serving.answers import NOT_SENT, joined, refused, unanswered
@@ -19,6 +20,7 @@ from serving.binance_fills import Names, fills
 from serving.binance_listed import Kind
 from serving.binance_open import URLS, Urls, terms
 from serving.binance_rest import Rest, Said, failed, query, read
+from serving.binance_stops import Stops
 from serving.binance_streams import groups, market
 from serving.exchange import AccountEvent, Answer, ExchangeError, Frames, Whole
 from serving.wire import Lost, Unsent
@@ -59,6 +61,7 @@ class Binance:
         self.rest = Rest(self.urls.rest, root, api_key, api_secret, recv_window_ms=recv_window_ms, timeout_s=timeout_s, clock=clock)
         self.listings: dict[str, Listing] = {}
         self.names = Names()
+        self.stops = Stops(self.rest, lambda: self.listings, self.names.put)
         self._measuring: asyncio.Task[None] | None = None
 
     @property
@@ -103,7 +106,7 @@ class Binance:
         await market(urls, told, linked, self.clock, mute_s=self.mute_s, rng=self.rng)
 
     async def account(self, told: Callable[[AccountEvent], None], linked: Callable[[bool, str], None]) -> None:
-        account = Account(self.rest, self.spot, lambda: self.listings, told, self.names.put, renew_s=self.renew_s)
+        account = Account(self.rest, self.spot, lambda: self.listings, told, self.names, self.stops, renew_s=self.renew_s)
         await account.run(self.urls.ws_api if self.spot else self.urls.ws, linked, self.rng, self.api_key)
 
     # Orders
@@ -113,6 +116,8 @@ class Binance:
         listing = self.listings[order.symbol]
         weight = 1 if self.spot else 0
         try:
+            if order.kind is OrderKind.STOP:
+                return Answer(known=True, standing=await self.stops.send(order))
             reply = await self.rest.signed("POST", "order", weight, words.sent(order, listing, self.spot), orders=1, urgent=True)
         except Unsent as error:
             return refused(order, NOT_SENT, str(error), self.rest.now())
@@ -134,15 +139,24 @@ class Binance:
         return Answer(known=True, standing=standing, fills=words.fills_of(row, order, listing, now))
 
     async def cancel(self, symbol: str, order_id: str) -> Answer:
-        return await self._cancelled("order", symbol, query(symbol=symbol, origClientOrderId=order_id))
+        if order_id not in self.stops.mine:
+            answer = await self._cancelled("order", symbol, query(symbol=symbol, origClientOrderId=order_id))
+            if self.spot or answer.code != words.UNKNOWN_ORDER:
+                return answer
+        return await self._cancelled("algoOrder", symbol, order_id)
 
-    async def cancel_all(self, symbols: Sequence[str]) -> Answer:
-        name = "openOrders" if self.spot else "allOpenOrders"
-        return joined(await asyncio.gather(*(self._cancelled(name, symbol, query(symbol=symbol)) for symbol in symbols)))
+    async def cancel_all(self, symbols: Sequence[str], *, stops: bool = True) -> Answer:
+        names = ["openOrders"] if self.spot else ["allOpenOrders", "algoOpenOrders"][: 1 + stops]
+        asked = (self._cancelled(name, symbol, query(symbol=symbol)) for symbol in symbols for name in names)
+        return joined(await asyncio.gather(*asked))
 
     async def _cancelled(self, name: str, symbol: str, params: str) -> Answer:
         one = name == "order"
         try:
+            if name == "algoOrder":
+                return Answer(known=True, standing=await self.stops.cancel(symbol, params))
+            if name == "algoOpenOrders":
+                return Answer(known=True, standing=await self.stops.cancel_all(symbol))
             reply = await self.rest.signed("DELETE", name, 1, params, urgent=True)
         except Unsent as error:
             return Answer(known=True, code=NOT_SENT, reason=str(error))
@@ -181,7 +195,7 @@ class Binance:
             )
         except ExchangeError as error:
             if isinstance(error.__cause__, Said) and error.__cause__.code == words.NO_SUCH_ORDER:
-                return None
+                return None if self.spot else await self._query(self.stops.order(symbol, order_id), f"stop {order_id}")
             raise
         return self._standing(read(reply, words.Row))
 
@@ -193,7 +207,10 @@ class Binance:
             asked = [self.rest.signed("GET", "openOrders", all_of)]
         replies = await self._query(asyncio.gather(*asked), "open orders")
         rows = [row for reply in replies for row in read(reply, list[words.Row])]
-        return [self._standing(row) for row in rows if row.symbol in symbols]
+        found = {row.clientOrderId: self._standing(row) for row in rows if row.symbol in symbols}
+        if not self.spot:
+            found |= {one.order_id: one for one in await self._query(self.stops.open(symbols), "open stops")}
+        return list(found.values())
 
     async def fills(self, symbol: str, *, from_id: int = 0, since: int = 0) -> list[Fill]:
         return await self._query(

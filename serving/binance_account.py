@@ -13,7 +13,10 @@ from picows import WSMsgType, WSTransport
 
 from core.orders import Listing
 from serving import binance_words as words
+from serving.binance_fills import Names
 from serving.binance_rest import MS, Rest, Said, read
+from serving.binance_stops import Stops
+from serving.binance_stops import Told as StopTold
 from serving.binance_streams import listen
 from serving.exchange import AccountEvent, ExchangeError
 from serving.reconnect import Backoff, Linked, keep
@@ -33,6 +36,12 @@ class Ours(msgspec.Struct):
     """ORDER_TRADE_UPDATE."""
 
     o: words.Told
+
+
+class Waits(msgspec.Struct):
+    """ALGO_UPDATE."""
+
+    o: StopTold
 
 
 class Change(msgspec.Struct):
@@ -72,7 +81,7 @@ class Key(msgspec.Struct):
 
 
 class Account:
-    """The user data of one account. `named` is told each order's (symbol, venue id, our id)."""
+    """The user data of one account. `names` learns each order's venue id and ours."""
 
     def __init__(
         self,
@@ -80,11 +89,13 @@ class Account:
         spot: bool,
         listings: Callable[[], Mapping[str, Listing]],
         told: Callable[[AccountEvent], None],
-        named: Callable[[str, int, str], None],
+        names: Names,
+        stops: Stops,
         *,
         renew_s: float = RENEW_S,
     ) -> None:
-        self.rest, self.spot, self.listings, self.told, self.named, self.renew_s = rest, spot, listings, told, named, renew_s
+        self.rest, self.spot, self.listings, self.told, self.renew_s = rest, spot, listings, told, renew_s
+        self.names, self.stops = names, stops
         self.gone: asyncio.Future[str] | None = None
         self.answered: asyncio.Future[Enveloped] | None = None
 
@@ -128,6 +139,9 @@ class Account:
         match kind := msgspec.json.decode(text, type=Head).e:
             case "ORDER_TRADE_UPDATE":
                 self._ordered(msgspec.json.decode(text, type=Ours).o, now)
+            case "ALGO_UPDATE":
+                if (waits := self.stops.told(msgspec.json.decode(text, type=Waits).o)) is not None:
+                    self.told(AccountEvent(standing=waits))
             case "executionReport":
                 self._ordered(msgspec.json.decode(text, type=words.Told), now)
             case "ACCOUNT_UPDATE":
@@ -144,7 +158,12 @@ class Account:
             log.warning("an order of %s, which is not traded here, is %s: %s", told.s, told.X, told.c)
             return
         standing, fill = words.told_order(told, listing, now)
-        self.named(told.s, told.i, standing.order_id)
+        known = self.names.get(told.s, told.i)
+        if known in self.stops.mine and known != standing.order_id:  # what a stop became: its fills are the stop's, its end is told there
+            standing = msgspec.structs.replace(standing, order_id=known)
+            fill = msgspec.structs.replace(fill, order_id=known) if fill is not None else None
+        else:
+            self.names.put(told.s, told.i, standing.order_id)
         self.told(AccountEvent(standing=standing, fill=fill))
 
     async def _key(self, verb: str) -> str:

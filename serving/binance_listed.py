@@ -88,7 +88,7 @@ def listing(of: Listed, kind: Kind, venue: str, bracket: Bracket | None, fees: t
         raise ExchangeError(f"{of.symbol} has no tick or lot size: it cannot be traded exactly")
     market = by.get("MARKET_LOT_SIZE", lot)
     money = by.get("MIN_NOTIONAL") or by.get("NOTIONAL")
-    price_decimals, size_decimals = decimals_of(price.tickSize), decimals_of(lot.stepSize)
+    price_decimals, size_decimals = decimals_of(price.tickSize), size_decimals_of(lot.stepSize, spot=kind == "spot")
     largest = min(Decimal(one.maxQty) for one in (lot, market) if Decimal(one.maxQty) > 0)
     instrument = Instrument(
         venue=venue, symbol=of.symbol, price_decimals=price_decimals, size_decimals=size_decimals, tick_size=float(price.tickSize),
@@ -124,6 +124,17 @@ def decimals_of(step: str) -> int:
     if places > MAX_DECIMALS:
         raise ExchangeError(f"a step of {step} is finer than {MAX_DECIMALS} decimals")
     return places
+
+
+def size_decimals_of(lot: str, *, spot: bool) -> int:
+    """Decimals in which the sizes of a book are whole, for a lot.
+
+    The lots of spot were finer once, and what was ordered then still rests: where a lot is below 1 its books are read with the 8
+    decimals that Binance's spot assets have. A lot of 0.1 has 6, so that a level of a cheap asset may be of a billion: beyond 10^15
+    units nothing is exact. Where lots change below 0.1 the decimals stay, and with them what a ledger's numbers mean.
+    """
+    places = decimals_of(lot)
+    return max(places, (0, 6, 8)[min(places, 2)]) if spot else places
 
 
 def whole(text: str, decimals: int) -> int:

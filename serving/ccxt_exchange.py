@@ -124,6 +124,8 @@ class Ccxt:
 
     async def send(self, approved: Approved) -> Answer:
         order = approved.order
+        if order.kind is Kind.STOP:  # each exchange has its own way, and ccxt does not find them again by our id
+            return refused(order, NOT_SENT, "stops at the venue are for Binance's own adapter", self.clock() + self.clock_offset_ns)
         of = self.calls.listings[order.symbol]
         params: dict[str, Any] = {"clientOrderId": order.order_id}
         if order.kind is Kind.LIMIT:
@@ -158,7 +160,9 @@ class Ccxt:
         gone = told if told.get("status") else told | {"status": "canceled"}
         return Answer(known=True, standing=self.calls.standing(gone, symbol))
 
-    async def cancel_all(self, symbols: Sequence[str]) -> Answer:
+    async def cancel_all(self, symbols: Sequence[str], *, stops: bool = True) -> Answer:
+        """`stops`: of exchanges that keep them apart; where they are among the others they are cancelled with these."""
+
         async def one(symbol: str) -> Answer:
             if self.exchange.has.get("cancelAllOrders"):
                 told = await self.calls.asked(self.exchange.cancel_all_orders(self.calls.unified[symbol]))

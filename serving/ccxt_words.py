@@ -14,7 +14,7 @@ import msgspec
 from core.market import Instrument, Side
 from core.orders import FEE_DECIMALS, Balance, Fill, Held, Listing, Standing, Status
 from kernels.matching_words import text
-from serving.binance_listed import decimals_of
+from serving.binance_listed import decimals_of, size_decimals_of
 from serving.exchange import ExchangeError
 
 MS = 1_000_000
@@ -61,8 +61,8 @@ def step_of(market: Mapping[str, Any], what: str, ticks: bool) -> Decimal:
 def listing(market: Mapping[str, Any], venue: str, ticks: bool) -> Listing:
     """Raises `ExchangeError` for what cannot be traded exactly."""
     tick, lot = step_of(market, "price", ticks), step_of(market, "amount", ticks)
-    price_decimals, size_decimals = decimals_of(f"{tick:f}"), decimals_of(f"{lot:f}")
     limits, swap = market["limits"], bool(market.get("swap"))
+    price_decimals, size_decimals = decimals_of(f"{tick:f}"), size_decimals_of(f"{lot:f}", spot=not swap)
 
     def size(what: str, none: int) -> int:
         told = (limits.get("amount") or {}).get(what)

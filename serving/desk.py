@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from core.events import Approved, Cancel, CancelAll, CancelFailed, Filled, Funding, Input, Ordered, Unanswered
 from core.ledger import Latched, StaleEpoch
 from core.ledger_writer import Writer
@@ -102,9 +104,9 @@ class Desk:
 
     async def _cancel_all(self, decision: CancelAll) -> None:
         """Once more where it failed: the reconcile sees to what is left."""
-        answer = await self._asked(self.exchange.cancel_all(decision.symbols))
+        answer = await self._asked(self.exchange.cancel_all(decision.symbols, stops=decision.stops))
         if not answer.known or answer.rejected:
-            answer = await self._asked(self.exchange.cancel_all(decision.symbols))
+            answer = await self._asked(self.exchange.cancel_all(decision.symbols, stops=decision.stops))
         if answer.known and not answer.rejected:
             return
         log.error("cancel all of %s failed: %s", ", ".join(decision.symbols), answer.reason)
@@ -119,7 +121,8 @@ class Desk:
         return True
 
     def fill(self, told: Fill) -> bool:
-        """A fill; False where it was known. It is in the ledger before the engine hears of it."""
+        """A fill; False where it was known. It is in the ledger before the engine hears of it, with the time when it came here."""
+        told = msgspec.structs.replace(told, ts_recv=self.clock())
         if not self.writer.fill(told):
             return False
         self.put(Filled(ts=self.clock(), fill=told))

@@ -81,7 +81,9 @@ class Exchange(Protocol):
 
     async def cancel(self, symbol: str, order_id: str) -> Answer: ...
 
-    async def cancel_all(self, symbols: Sequence[str]) -> Answer: ...
+    async def cancel_all(self, symbols: Sequence[str], *, stops: bool = True) -> Answer:
+        """`stops`: also those that wait behind positions; without, they stay."""
+        ...
 
     async def order(self, symbol: str, order_id: str) -> Standing | None:
         """How an order stands; None where the venue knows of none by that id."""
@@ -96,7 +98,7 @@ class Exchange(Protocol):
     async def held(self) -> tuple[list[Held], list[Balance]]: ...
 
     async def dead_man(self, symbols: Sequence[str], seconds: float) -> bool:
-        """The venue cancels everything unless called again in time; False where it has no such thing."""
+        """The venue cancels everything unless called again in time (0: never mind); False where it has no such thing."""
         ...
 
 

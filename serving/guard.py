@@ -121,7 +121,7 @@ async def watch(charge: Charge, exchange: Exchange, read: Callable[[float], byte
             break
     began = clock()
     # The venue first: it is what costs money. The ledger may be slow, or held by the one that hangs.
-    failed = await cancel_everything(exchange, charge.reach.symbols, charge.tries)
+    failed = await cancel_everything(exchange, charge.reach.symbols, charge.tries, stops=False)  # nobody else looks after a position now
     took = (clock() - began) / 1e6
     detail = f"{why}; " + (f"orders may stand: {failed}" if failed else f"all orders cancelled in {took:.0f} ms")
     log.warning("%s", detail)
@@ -136,7 +136,7 @@ async def watch(charge: Charge, exchange: Exchange, read: Callable[[float], byte
         await asyncio.sleep(wait)
         if _taken_over(charge):
             break
-        await cancel_everything(exchange, charge.reach.symbols, charge.tries)
+        await cancel_everything(exchange, charge.reach.symbols, charge.tries, stops=False)
     return end
 
 
@@ -144,9 +144,7 @@ def _taken_over(charge: Charge) -> bool:
     """Whether another worker has the account: what stands then is its own."""
     try:
         with Ledger(charge.ledger_url) as ledger, ledger_control.reached(ledger), ledger.read() as connection:
-            return any(
-                lease.account == charge.reach.account and lease.epoch != charge.epoch for lease in ledger_control.leases(connection)
-            )
+            return any(lease.account == charge.reach.account and lease.epoch != charge.epoch for lease in ledger_control.leases(connection))
     except LedgerError:
         return False
 

@@ -41,14 +41,15 @@ class Killed(Struct, kw_only=True):
         return self.latched and self.standing == 0
 
 
-async def cancel_everything(exchange: Exchange, symbols: Sequence[str], tries: int) -> str:
-    """Cancel all orders of these symbols, again and again where it fails; returns what failed last, empty where it is done."""
+async def cancel_everything(exchange: Exchange, symbols: Sequence[str], tries: int, *, stops: bool = True) -> str:
+    """Cancel all orders of these symbols (`stops`: also those behind positions), again and again where it fails; returns what failed
+    last, empty where it is done."""
     why = ""
     for attempt in range(tries):
         if attempt:
             await asyncio.sleep(min(0.1 * 2**attempt, 2.0))
         try:
-            answer = await asyncio.wait_for(exchange.cancel_all(symbols), 2.0)
+            answer = await asyncio.wait_for(exchange.cancel_all(symbols, stops=stops), 2.0)
         except (ExchangeError, TimeoutError) as error:
             why = str(error) or "no answer within 2 s"
             continue

@@ -5,7 +5,6 @@
 Nothing is sent before the lease is held, the venue has answered, and the plan is in the journal.
 """
 
-import asyncio
 import logging
 import os
 import socket
@@ -18,8 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from core import ledger_control, machine, pids
-from core.ledger import Lease, Ledger, LedgerError
+from core import ledger_control, machine, pids, triton
+from core.ledger import Lease, Ledger
 from core.ledger_writer import Writer
 from core.market import NS
 from core.orders import Listing
@@ -34,6 +33,7 @@ from serving import evidence, journal, reach, recorder
 from serving.exchange import Exchange
 from serving.guard import Charge, guarded
 from serving.journal import Journal
+from serving.leasing import taken
 from serving.opened import opening_of
 from serving.predicting import Predicting
 from serving.reach import Reach
@@ -42,7 +42,6 @@ from serving.worker import Rules, Worker
 log = logging.getLogger(__name__)
 SESSIONS = "sessions"
 COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's name of one compilation
-LEASE_SLACK_S = 0.5  # beyond a lease: then somebody renews it
 Told = Callable[[str], None]
 
 
@@ -122,11 +121,6 @@ class Launched(Struct, kw_only=True):
             self.ledger.close()
 
 
-def holder() -> str:
-    """Who we are, to the next one who wants the account."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 async def launch(wanted: Wanted, exchange: Exchange, clock: Callable[[], int], told: Told) -> Launched:
     """A worker that only has to be run. Raises `LedgerError` where somebody else trades the account, `ExchangeError`, `Refused`,
     `ValueError` or `LookupError` for a plan that cannot be traded by. The exchange is closed then."""
@@ -136,10 +130,10 @@ async def launch(wanted: Wanted, exchange: Exchange, clock: Callable[[], int], t
     try:
         count_compiles()
         listings = chosen(await exchange.open(), wanted.symbols)
-        compiled = engine.init(plan_of(wanted, exchange.venue, listings, 1, ""), clock())  # a lease is too short to compile in
-        asked = predicting(wanted.models, clock, told)
+        engine.compile_all(plan_of(wanted, exchange.venue, listings, 1, ""))  # a lease is too short to compile in
+        asked = predicting(wanted.models, clock, told, wanted.data_dir)
         ledger = Ledger(wanted.ledger_url, synchronous=wanted.synchronous)
-        lease = await taken(ledger, wanted, clock, told)
+        lease = await taken(ledger, wanted.account, wanted.lease_s, clock, told)
         started = clock()
         session = f"{exchange.venue}-{datetime.fromtimestamp(started // NS, UTC):%Y%m%dT%H%M%S}-e{lease.epoch}"
         writer = Writer(ledger, lease, session=session)
@@ -161,7 +155,6 @@ async def launch(wanted: Wanted, exchange: Exchange, clock: Callable[[], int], t
         for one in asked.values():
             one.put = worker.put
         beside(worker, wanted, lease)
-        del compiled
         return Launched(wanted=wanted, plan=plan, worker=worker, ledger=ledger, writer=writer, lease=lease, folder=folder, clock=clock)
     except BaseException:
         for one in asked.values():
@@ -173,22 +166,6 @@ async def launch(wanted: Wanted, exchange: Exchange, clock: Callable[[], int], t
             ledger.close()
         await exchange.close()
         raise
-
-
-async def taken(ledger: Ledger, wanted: Wanted, clock: Callable[[], int], told: Told) -> Lease:
-    """The account, ours. That of a killed worker ends by itself: it is waited for. Raises `LedgerError` where one lives."""
-    until = clock() + round((wanted.lease_s + LEASE_SLACK_S) * NS)
-    waits = False
-    while True:
-        try:
-            return ledger.take(wanted.account, holder(), clock(), wanted.lease_s)
-        except LedgerError as error:
-            if clock() > until:
-                raise
-            if not waits:
-                told(f"{error}; waiting for that")
-                waits = True
-        await asyncio.sleep(0.1)
 
 
 def beside(worker: Worker, wanted: Wanted, lease: Lease) -> None:
@@ -207,8 +184,19 @@ def beside(worker: Worker, wanted: Wanted, lease: Lease) -> None:
 
 @cache
 def count_compiles() -> None:
-    """Let the metric of JAX's compilations follow what JAX does, from here on."""
+    """Let the metric of compilations follow what JAX and numba do, from here on; what is loaded from their caches is no compilation of
+    numba's."""
     import jax
+    from numba.core import event as numba_event
+
+    class Compiled(numba_event.Listener):
+        def on_start(self, event: numba_event.Event) -> None:
+            metrics.RECOMPILES.inc()
+
+        def on_end(self, event: numba_event.Event) -> None:
+            pass
+
+    numba_event.register("numba:compile", Compiled())
 
     def told(event: str, duration_secs: float, **_: str | int) -> None:
         if event == COMPILED:
@@ -261,14 +249,20 @@ def pack_dead(sessions: Path) -> list[Path]:
     return packed
 
 
-def predicting(models: tuple[Model, ...], clock: Callable[[], int], told: Told) -> dict[str, Predicting]:
+def triton_url(data_dir: Path) -> str:
+    """Of the server that runs on this data folder now; empty where none does."""
+    found = triton.running(data_dir)
+    return found.grpc_url if found is not None else ""
+
+
+def predicting(models: tuple[Model, ...], clock: Callable[[], int], told: Told, data_dir: Path) -> dict[str, Predicting]:
     """Who answers, by version; each was asked once. Answers go nowhere before `put` is set."""
     made: dict[str, Predicting] = {}
     for model in models:
         facts = model.facts
         one = Predicting(
             lambda _: None, clock, version_id=facts.version, alias=facts.alias, number=model.number, model=model.name, folder=model.folder,
-            url=model.url, fallback=model.fallback,
+            url=model.url, fallback=model.fallback, where=lambda: triton_url(data_dir),
         )  # fmt: skip
         made[facts.version] = one
         told(f"model {facts.version} ({facts.alias}) answers {one.warm(facts.window, len(facts.features))}")

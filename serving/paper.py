@@ -154,10 +154,10 @@ class Paper:
         await self._back()
         return self.account_of.gone(found)
 
-    async def cancel_all(self, symbols: Sequence[str]) -> Answer:
+    async def cancel_all(self, symbols: Sequence[str], *, stops: bool = True) -> Answer:
         await asyncio.sleep(self.terms.order_ms / 1_000)
         for symbol in symbols:
-            self.account_of.matching.cancel_all(self.clock(), symbol)
+            self.account_of.matching.cancel_all(self.clock(), symbol, conditional=stops)
         self._tell()
         await self._back()
         return Answer(known=True)

@@ -23,7 +23,11 @@ RETRY_TRITON_NS = 10_000_000_000
 
 
 class Predicting:
-    """One served version. `put` takes the answers. `url` is Triton's gRPC address, empty for in-process from `folder`."""
+    """One served version. `put` takes the answers. `url` is Triton's gRPC address, empty for in-process from `folder`.
+
+    `where`: the address of the Triton that runs now, empty where none does; asked after the one at `url` was down: one that is started
+    again may have another.
+    """
 
     def __init__(
         self,
@@ -37,9 +41,11 @@ class Predicting:
         folder: Path,
         url: str = "",
         fallback: bool = True,
+        where: Callable[[], str] = str,
     ) -> None:
         self.put, self.clock, self.version_id, self.alias = put, clock, version_id, alias
         self.url, self.model, self.number, self.folder, self.fallback = url, model, number, folder, fallback
+        self.where = where
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="predict")
         self.local_thread = ThreadPoolExecutor(1, thread_name_prefix="predict-local")
         self._clients: list[Predictor] = []
@@ -72,6 +78,8 @@ class Predicting:
         try:
             with metrics.span("predict"):
                 if self.url and (not self._down_since or self.clock() - self._down_since > RETRY_TRITON_NS):
+                    if self._down_since:
+                        self._move(self.where())
                     answers = await self._by_triton(window, asked)
                 else:
                     answers = None
@@ -82,9 +90,7 @@ class Predicting:
                     answers = await asyncio.get_running_loop().run_in_executor(self.local_thread, self._ask_local, window)
         except (TritonError, ValueError, OSError, RuntimeError) as error:
             metrics.PREDICTIONS.labels(served_by, "failed").inc()
-            failed = PredictionFailed(
-                ts=self.clock(), symbol=asked.symbol, as_of=asked.as_of, reason=str(error), version=self.version_id
-            )
+            failed = PredictionFailed(ts=self.clock(), symbol=asked.symbol, as_of=asked.as_of, reason=str(error), version=self.version_id)
             self.put(failed)
             return
         metrics.PREDICTIONS.labels(served_by, "answered").inc()
@@ -112,18 +118,29 @@ class Predicting:
         self._down_since = self.clock()
         return None
 
+    def _move(self, url: str) -> None:
+        """To the Triton that runs now."""
+        if url and url != self.url:
+            self.url = url
+            while self._clients:
+                self._clients.pop().close()
+
     def _ask_triton(self, window: np.ndarray, timeout_s: float) -> Answers:
         """In a thread of its own; a client serves one request at a time."""
+        url = self.url
         try:
             client = self._clients.pop()
         except IndexError:
-            client = Predictor(self.url, self.model, self.number, priority=LIVE)
+            client = Predictor(url, self.model, self.number, priority=LIVE)
         try:
             answers = client(window, timeout_s=timeout_s)
         except BaseException:
             client.close()
             raise
-        self._clients.append(client)
+        if url == self.url:
+            self._clients.append(client)
+        else:
+            client.close()
         return answers
 
     def _ask_local(self, window: np.ndarray) -> Answers:

@@ -61,12 +61,15 @@ def all_of(data_dir: Path) -> list[Reach]:
 def exchange_of(reach: Reach, key: str, secret: str, *, timeout_s: float = 2.0) -> Exchange:
     """Not connected before its `open`. Raises `ExchangeError` for a name that there is not."""
     from serving import adapters
-    from serving.paper import Paper
-    from serving.paper_account import Terms
 
     settings = live_settings.Exchange(
         name=reach.name, symbols=reach.symbols, api_key=SecretStr(key), api_secret=SecretStr(secret), rest_url=reach.rest_url,
         ws_url=reach.ws_url, ws_api_url=reach.ws_api_url, answer_timeout_s=timeout_s,
     )  # fmt: skip
     made = adapters.made(settings, kind=reach.kind, venue="local" if reach.name == "local" else "")
-    return Paper(made, Terms(), time.time_ns) if reach.paper else made
+    if not reach.paper:
+        return made
+    from serving.paper import Paper  # a simulator: the guard of an account that is none does without
+    from serving.paper_account import Terms
+
+    return Paper(made, Terms(), time.time_ns)

@@ -17,7 +17,7 @@ from core import ledger_reader
 from core.events import Account, Cancel, Incident, Input, Ordered
 from core.ledger import Ledger
 from core.ledger_writer import Writer
-from core.orders import Balance, Held, Listing, Order, Standing, Status, numbers_of
+from core.orders import Balance, Held, Kind, Listing, Order, Standing, Status, numbers_of
 from kernels import holdings
 from serving.desk import Desk
 from serving.exchange import Exchange, ExchangeError
@@ -85,6 +85,10 @@ class Reconciler:
         unknown = sum(standing.status is Status.UNKNOWN for _, standing in self._open())
         return Found(clean, tuple(found), n_fills, n_orders, unknown)
 
+    def n_open(self) -> int:
+        """How many of our orders may still fill, stops at the venue left out."""
+        return sum(order.kind is not Kind.STOP for order, _ in self._open())
+
     def _open(self) -> list[tuple[Order, Standing]]:
         with self.ledger.read() as connection:
             return ledger_reader.open_orders(connection, self.writer.account)
@@ -107,8 +111,9 @@ class Reconciler:
                 self.desk.cancel(Cancel(ts=self.clock(), order_id=order_id, symbol=standing.symbol, reason="over by the ledger"))
         self.revived = {order_id for order_id in listed if order_id not in ours and order_id not in self.elsewhere}
         for order_id in [one for one in self.elsewhere if one not in listed]:
-            was = self.elsewhere.pop(order_id)
+            was = self.elsewhere[order_id]
             ended = await self.exchange.order(was.symbol, order_id)
+            del self.elsewhere[order_id]  # not before the venue answered: else nobody would ask again
             self._told_elsewhere(ended or msgspec.structs.replace(was, status=Status.EXPIRED))
         for order_id, (order, standing) in ours.items():
             if order_id in listed or order.ts > asked_at:

@@ -5,20 +5,19 @@ session folder -> plan, inputs in order -> engine.step -> decisions, compared on
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from core.events import AnyInput, Approved, Ask, Decision, Input, Prediction, Refused, Signal
+from core.events import AnyInput, Approved, Ask, Decision, Prediction, Refused, Signal
 from core.inference import Answers
-from kernels import engine
+from kernels import engine, engine_many
 from kernels.engine_plan import Plan
 from kernels.frames_live import Batch, Live
-from kernels.frames_live import Refused as Unread
 from serving import journal
 from serving.journal import Frames
 
@@ -26,7 +25,6 @@ SHOWN = 10  # differences that are kept
 AT_ONCE = 2_000  # payloads decoded together
 TOLD = 50_000  # inputs between two words of progress
 FAR = 2**62
-NONE: Mapping[int, Unread] = {}
 
 
 class Difference(Struct, frozen=True):
@@ -97,19 +95,19 @@ def replay(folder: Path, *, ask: Callable[[Ask], Answers | None] | None = None, 
     written = _by_seq(folder)
     state = engine.init(plan, journal.meta_of(folder)["started"])
     began, first, last = time.perf_counter(), 0, 0
-    told_at, left = 0, (0, [])
-    for seq, n, ts, event in inputs(folder, Live(engine.scales(plan), keep_unknown_fields=True)):
+    told_at = 0
+    left: tuple[int, Sequence[Decision]] = 0, ()  # decided now, with nothing written: it may be the last input of a session that was killed
+    for seq, n, ts, told, decisions in steps(folder, state, plan):
         first, last = first or ts, ts
-        if ask is not None and isinstance(event, Prediction):
-            _compare(made, event, asked.pop((event.version, event.symbol, event.as_of), None))
-        decisions = engine.step(state, event, plan)
-        made.n_inputs += n
         if ask is not None:
+            if isinstance(told, Prediction):
+                _compare(made, told, asked.pop((told.version, told.symbol, told.as_of), None))
             asked |= {(d.version, d.symbol, d.as_of): ask(d) for d in decisions if isinstance(d, Ask)}  # answered later, if at all
+        made.n_inputs += n
         if left[1]:
             _count(made, *left, [])
         was = written(seq)
-        left = (seq, list(decisions)) if decisions and not was else (0, [])
+        left = (seq, decisions) if decisions and not was else (0, ())
         if was:
             _count(made, seq, decisions, was)
         if progress is not None and made.n_inputs - told_at >= TOLD:
@@ -124,33 +122,49 @@ def replay(folder: Path, *, ask: Callable[[Ask], Answers | None] | None = None, 
     return made
 
 
-def inputs(folder: Path, live: Live) -> Iterator[tuple[int, int, int, AnyInput | Batch]]:
-    """(sequence number, how many inputs, time, input) of a session. Frames are decoded many receipts at once: a batch is good until the
-    next one is asked for."""
+class Step(NamedTuple):
+    """What the engine did with an input, or (`told` None) with a stretch of frames that it decided nothing about."""
+
+    seq: int  # of the input, or the last of the stretch
+    n: int  # inputs
+    ts: int
+    told: AnyInput | Batch | None
+    decisions: Sequence[Decision]
+
+
+def steps(folder: Path, state: engine.State, plan: Plan) -> Iterator[Step]:
+    """Run a session through an engine. Frames are decoded many receipts at once: those of a step are good until the next is asked for.
+
+    Raises `ValueError` where the journal is not whole, `OSError`.
+    """
+    live = Live(engine.scales(plan), keep_unknown_fields=True)
     waiting: list[tuple[int, Frames]] = []
-    payloads: list[bytes] = []
+    n = 0
     for seq, item in journal.read(folder):
         if isinstance(item, Frames):
             waiting.append((seq, item))
-            payloads += item.payloads
-            if len(payloads) < AT_ONCE:
+            n += len(item.payloads)
+            if n < AT_ONCE:
                 continue
-        yield from _batches(waiting, payloads, live)
-        waiting, payloads = [], []
-        if isinstance(item, Input):
-            yield seq, 1, item.ts, item
-    yield from _batches(waiting, payloads, live)
+        yield from _frames(waiting, live, state, plan)
+        waiting, n = [], 0
+        if not isinstance(item, Frames):
+            yield Step(seq, 1, item.ts, item, engine.step(state, item, plan))
+    yield from _frames(waiting, live, state, plan)
 
 
-def _batches(waiting: list[tuple[int, Frames]], payloads: list[bytes], live: Live) -> Iterator[tuple[int, int, int, Batch]]:
+def _frames(waiting: list[tuple[int, Frames]], live: Live, state: engine.State, plan: Plan) -> Iterator[Step]:
     if not waiting:
         return
-    whole = live.decode(payloads, 0)
-    at = 0
-    for seq, (taken, ts_recv) in waiting:
-        n = len(taken)
-        yield seq, n, ts_recv, Batch(ts_recv, whole.rows[at : at + n], whole.levels, NONE, whole.symbols)
-        at += n
+    whole = live.decode([payload for _, frames in waiting for payload in frames.payloads], 0)
+    told = engine_many.receipts(whole, [len(of.payloads) for _, of in waiting], [of.ts_recv for _, of in waiting])
+    for first, to, decisions in engine_many.steps(state, told, plan):
+        n = int(told.ends[to - 1]) - (int(told.ends[first - 1]) if first else 0)
+        seq, of = waiting[to - 1]
+        if to > first + 1 or not decisions:
+            yield Step(seq + len(of.payloads) - 1, n, of.ts_recv, None, decisions)
+        else:
+            yield Step(seq, n, of.ts_recv, told.batch(first), decisions)
 
 
 def _by_seq(folder: Path) -> Callable[[int], list[Decision]]:

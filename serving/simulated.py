@@ -237,12 +237,12 @@ class Simulated:
         await self._takes(self.latency.response)
         return self.account_of.gone(found)
 
-    async def cancel_all(self, symbols: Sequence[str]) -> Answer:
+    async def cancel_all(self, symbols: Sequence[str], *, stops: bool = True) -> Answer:
         await self._takes(self.latency.entry)
         now = self.loop.clock()
         self._venue_sees(now)
         for symbol in symbols:
-            self.matching.cancel_all(now, symbol)
+            self.matching.cancel_all(now, symbol, conditional=stops)
         self._tell(now)
         if self._happens("lost_answer"):
             await asyncio.sleep(3600)

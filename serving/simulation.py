@@ -17,8 +17,8 @@ from core.events import Approved, Command, CommandKind, Incident, ModeChanged
 from core.ledger import Ledger
 from core.ledger_writer import Writer
 from core.market import NS, Instrument, Side
-from core.orders import Listing, Order, Status
-from kernels import generator, generator_frames
+from core.orders import Fill, Listing, Order, Status
+from kernels import generator, generator_frames, holdings
 from kernels.engine_plan import Plan
 from kernels.execution import Handling
 from kernels.matching import Matching
@@ -53,6 +53,7 @@ class History(Struct, frozen=True, kw_only=True):
     faults: Faults
     killed_at: tuple[float, ...]  # the process dies, and starts again a little later
     kill_switch_at: float  # 0: never
+    stop_bps: float = 0.0  # a stop at the venue so far behind each position; 0: none
 
 
 class Outcome(Struct, kw_only=True):
@@ -92,6 +93,7 @@ def drawn(seed: int) -> History:
         faults=faults,
         killed_at=tuple(killed),
         kill_switch_at=switch,
+        stop_bps=chance.choice([2.0, 10.0, 100.0]) if chance.random() < 0.4 else 0.0,
     )
 
 
@@ -187,7 +189,7 @@ class _Run:
             capital, opening = opening_of(connection, ACCOUNT, listings, CAPITAL)
         plan = Plan(
             venue="simulated", listings=listings, caps={SYMBOL: 2_500.0}, limits=LIMITS, rule=QUICK,
-            strategy="restless", params={"seed": self.history.seed}, handling=Handling(patience_ns=1_500_000_000),
+            strategy="restless", params={"seed": self.history.seed}, handling=Handling(patience_ns=1_500_000_000, venue_stop_bps=self.history.stop_bps),
             epoch=lease.epoch, capital=capital, opening=opening, latched=self.latched,
         )  # fmt: skip
         kept = Journal(self.folder / f"run{self.restarts}", {}) if self.folder.name else None
@@ -264,7 +266,7 @@ class _Run:
         writer.close()
 
     def _check(self, worker: Worker) -> None:
-        seed, outcome = self.history.seed, self.outcome
+        history, seed, outcome = self.history, self.history.seed, self.outcome
         sent = self.exchange.sent
         if len(set(sent)) != len(sent):
             raise Broken(f"seed {seed}: an order was sent twice: {sorted(o for o in set(sent) if sent.count(o) > 1)}")
@@ -278,9 +280,13 @@ class _Run:
             raise Broken(f"seed {seed}: the ledger has {len(fills)} fills, the venue {len(theirs)}, or they differ")
         if missing := [order_id for order_id, row in known.items() if row is None]:
             raise Broken(f"seed {seed}: sent and not in the ledger: {missing}")
-        stand = {o.client_id for o in self.matching.open_orders(SYMBOL) if not o.client_id.startswith("web_")}
-        if stand or still_open:
-            raise Broken(f"seed {seed}: orders stand at the end: {stand or [o.order_id for o, _ in still_open]}")
+        stand = {o.client_id: o for o in self.matching.open_orders(SYMBOL) if not o.client_id.startswith("web_")}
+        stops = {order_id for order_id, order in stand.items() if order.close_position}
+        if set(stand) - stops or {o.order_id for o, _ in still_open} != stops:
+            raise Broken(f"seed {seed}: orders stand at the end: {set(stand)}, in the ledger {[o.order_id for o, _ in still_open]}")
+        held = any(position.size for position in self.matching.positions())
+        if len(stops) != (held and history.stop_bps > 0 and not self.latched):
+            raise Broken(f"seed {seed}: {len(stops)} stops behind a position of {self.matching.positions()}")
         by_order: dict[str, int] = {}
         for fill in fills:
             by_order[fill.order_id] = by_order.get(fill.order_id, 0) + fill.size
@@ -291,8 +297,21 @@ class _Run:
         engine_says = worker.state.holdings.positions[SYMBOL].size
         if not self.history.spot and (net != sum(p.size for p in self.matching.positions()) or net != engine_says):
             raise Broken(f"seed {seed}: fills add up to {net}, the venue holds {self.matching.positions()}, the engine {engine_says}")
+        self._check_equity(worker, fills)
         outcome.n_orders, outcome.n_fills, outcome.n_frames = len(sent), len(fills), self.exchange.n_frames
         outcome.faults = dict(self.exchange.counts)
+
+    def _check_equity(self, worker: Worker, fills: list[Fill]) -> None:
+        """What the engine thinks it is worth is what all fills add up to, across restarts."""
+        engine_says = worker.state.holdings
+        sums = holdings.init(worker.plan.listings, CAPITAL, START)
+        for fill in fills:
+            holdings.apply(sums, fill)
+        middle = engine_says.positions[SYMBOL].twice_mid
+        holdings.mark(sums, SYMBOL, (middle - 1) // 2, middle - (middle - 1) // 2, self.loop.clock())
+        by = holdings.equity_now(sums) - holdings.equity_now(engine_says)
+        if middle and abs(by) > 1e-6:
+            raise Broken(f"seed {self.history.seed}: all fills add up to {by:+.4f} more than the engine thinks it is worth")
 
 
 class _Gone:

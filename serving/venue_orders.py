@@ -83,6 +83,13 @@ def cancel_algo(desk: Desk, params: Params) -> Json:
     return {"algoId": gone.venue_id, "clientAlgoId": gone.client_id, "code": "200", "msg": "success"}
 
 
+def cancel_algos(desk: Desk, params: Params) -> Json:
+    symbol = desk.scale(params).symbol
+    for one in [one for one in desk.matching.open_orders(symbol) if one.kind.conditional and not one.triggered]:
+        desk.matching.cancel(desk.clock(), symbol, venue_id=one.venue_id)
+    return {"code": "200", "msg": "The operation of cancel all open order is done."}
+
+
 def algo_order(desk: Desk, params: Params) -> Json:
     order = by_algo_id(desk, params)
     return venue_words_usdm.algo_json(order, desk.scales[order.symbol])
@@ -120,7 +127,7 @@ def cancel(desk: Desk, params: Params) -> Json:
 
 def cancel_all(desk: Desk, params: Params) -> Any:
     scale, now = desk.scale(params), desk.clock()
-    gone = desk.matching.cancel_all(now, scale.symbol)
+    gone = desk.matching.cancel_all(now, scale.symbol, conditional=desk.spot)
     if not desk.spot:
         return {"code": 200, "msg": "The operation of cancel all open order is done."}
     if isinstance(gone, Refusal) or not gone:

@@ -69,6 +69,7 @@ ROUTES: dict[str, Route] = {
     "GET userTrades": Route(own.fills, None, 5),
     "POST algoOrder": Route(own.place_algo, None, 0),
     "DELETE algoOrder": Route(own.cancel_algo, None, 1),
+    "DELETE algoOpenOrders": Route(own.cancel_algos, None, 1),
     "GET algoOrder": Route(own.algo_order, None, 1),
     "GET openAlgoOrders": Route(own.open_algo_orders, None, 1),
     "POST countdownCancelAll": Route(own.countdown, None, 10),
@@ -102,7 +103,9 @@ METHODS = {
     "account.balance": "GET balance", "v2/account.balance": "GET balance", "account.position": "GET positionRisk",
     "v2/account.position": "GET positionRisk",
 }  # fmt: skip
-SLOW = frozenset({"POST order", "DELETE order", "DELETE openOrders", "DELETE allOpenOrders", "POST algoOrder", "DELETE algoOrder"})
+SLOW = frozenset({
+    "POST order", "DELETE order", "DELETE openOrders", "DELETE allOpenOrders", "POST algoOrder", "DELETE algoOrder", "DELETE algoOpenOrders",
+})  # fmt: skip
 NEW = frozenset({"POST order", "POST algoOrder"})
 PATHS = {"spot": re.compile(r"/(?:api/v[13]|sapi/v\d)/(.+)"), "usdm": re.compile(r"/(?:fapi|sapi)/v\d/(.+)")}
 

@@ -3,7 +3,8 @@
     files of `<receive time> <JSON>` lines, or kernels.generator -> Tape -> Frame, Frame, ...
 
 What is listed is told from the first frames: spot or USD-M, symbols, decimals, tick and lot (the coarsest grid that all prices and
-sizes of the first book and the frames after it lie on). A snapshot belongs to the symbol of the frames around it.
+sizes of the first book and the frames after it lie on; on spot all sizes but a few, which are older than the lot). A snapshot belongs
+to the symbol of the frames around it.
 """
 
 import gzip
@@ -21,10 +22,12 @@ from core.orders import Listing
 from kernels import generator
 from kernels.generator import Market
 from kernels.generator_frames import text
+from serving.binance_listed import size_decimals_of
 
 Kind = Literal["spot", "usdm"]
 SUFFIXES = (".gz", ".jsonl", ".txt")
 SAMPLE = 4_000  # lines of a file that tell what it is of
+ODD = 500  # one size of so many may be finer than the lot
 HEAD = b'{"stream":"'
 DATA = b'","data":'
 NUMBERS = re.compile(rb'\["(\d+\.?\d*)","(\d+\.?\d*)"\]|"p":"(\d+\.?\d*)","q":"(\d+\.?\d*)"')
@@ -196,7 +199,10 @@ def listed(symbol: str, sample: Iterable[Frame], kind: Kind, fees: Mapping[str, 
             sizes.add(size or of)
     if not prices:
         raise TapeError(f"no price of {symbol} in the first {SAMPLE} frames")
-    (tick, price_decimals, price_digits), (lot, size_decimals, size_digits) = grid(prices), grid(sizes)
+    spot = kind == "spot"
+    (tick, price_decimals, price_digits), (lot, size_decimals, size_digits) = grid(prices), grid(usual(sizes) if spot else sizes)
+    finer = size_decimals_of(f"{Decimal(lot).scaleb(-size_decimals):f}", spot=spot) - size_decimals
+    lot, size_decimals = lot * 10**finer, size_decimals + finer
     venue = f"binance-{kind}"
     base, quote = (TRIES.sub("", symbol), found[1]) if (found := TRIES.search(symbol)) else (symbol, "USDT")
     maker, taker = fees.get(venue, (10.0, 10.0))
@@ -204,12 +210,18 @@ def listed(symbol: str, sample: Iterable[Frame], kind: Kind, fees: Mapping[str, 
         venue=venue, symbol=symbol, price_decimals=price_decimals, size_decimals=size_decimals, tick_size=tick / 10**price_decimals,
         lot_size=lot / 10**size_decimals, base=base, quote=quote, settlement=quote, maker_bps=maker, taker_bps=taker,
     )  # fmt: skip
-    usdm = kind == "usdm"
     listing = Listing(
         instrument=instrument, tick=tick, lot=lot, min_size=lot, max_size=lot * 1_000_000_000, min_notional=MIN_NOTIONAL[kind],
-        max_leverage=20.0 if usdm else 1.0, maintenance=0.005 if usdm else 0.0,
+        max_leverage=1.0 if spot else 20.0, maintenance=0.0 if spot else 0.005,
     )  # fmt: skip
     return listing, (price_digits, size_digits)
+
+
+def usual(words: Set[bytes]) -> list[bytes]:
+    """Sizes without the few that have more decimals than the others."""
+    places = {word: len(word.partition(b".")[2].rstrip(b"0")) for word in words}
+    most = sorted(places.values())[len(places) - 1 - len(places) // ODD]
+    return [word for word in words if places[word] <= most]
 
 
 def grid(words: Iterable[bytes]) -> tuple[int, int, int]:

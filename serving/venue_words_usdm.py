@@ -43,7 +43,8 @@ def algo_json(order: VenueOrder, scale: Scale) -> Json:
         "price": scale.price(order.price), "icebergQuantity": None, "selfTradePreventionMode": str(order.stp),
         "workingType": str(order.working), "priceMatch": "NONE", "closePosition": order.close_position, "priceProtect": False,
         "reduceOnly": order.reduce_only, "createTime": order.ts_created // MS, "updateTime": order.ts_updated // MS,
-        "triggerTime": order.ts_working // MS, "goodTillDate": 0,
+        "triggerTime": order.ts_working // MS, "goodTillDate": 0, "actualOrderId": str(order.venue_id) if order.triggered else "",
+        "actualQty": scale.size(order.filled),
     }  # fmt: skip
 
 

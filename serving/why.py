@@ -20,7 +20,6 @@ from core.orders import Listing, Purpose
 from kernels import engine
 from kernels.engine_plan import Plan
 from kernels.features import names
-from kernels.frames_live import Live
 from serving import journal, replay
 
 AROUND = 3  # inputs before and after
@@ -135,9 +134,8 @@ def _features(made: Why, folder: Path, plan: Plan, signal: dict[str, Any]) -> No
     """Run the session up to the signal, and read what the engine knew then."""
     state = engine.init(plan, journal.meta_of(folder)["started"])
     desk = state.desks[signal["symbol"]]
-    for seq, n, _, event in replay.inputs(folder, Live(engine.scales(plan), keep_unknown_fields=True)):
-        engine.step(state, event, plan)
-        if seq + n - 1 >= signal["seq"]:
+    for step in replay.steps(folder, state, plan):
+        if step.seq + (step.n if step.told is not None else 1) - 1 >= signal["seq"]:
             break
     made.features_hash = desk.features_hash
     if desk.features is None or desk.features_hash != signal["features"]:

@@ -43,7 +43,7 @@ from core.events import (
 from core.ledger import Ledger, StaleEpoch
 from core.ledger_writer import Writer
 from core.market import NS
-from kernels import engine
+from kernels import engine, holdings
 from kernels.engine_plan import Plan
 from kernels.frames_live import Live
 from monitoring import metrics
@@ -203,9 +203,11 @@ class Worker:
         log.exception("the engine stopped")
         self.failed["engine"] = repr(error)
         self.desk.blocked = f"the engine stopped: {error!r}"
-        self.desk.cancel_all(CancelAll(ts=self.clock(), symbols=self.symbols, reason=self.desk.blocked))
-        ledger_control.latch(self.ledger, self.writer.account, self.desk.blocked, "worker", self.clock())
-        self._stopping.set()
+        self.desk.cancel_all(CancelAll(ts=self.clock(), symbols=self.symbols, reason=self.desk.blocked, stops=False))
+        try:
+            ledger_control.latch(self.ledger, self.writer.account, self.desk.blocked, "worker", self.clock())
+        finally:  # also where the ledger is what failed
+            self._stopping.set()
 
     def _take(self, item: Input | tuple[Sequence[bytes], int]) -> None:
         if isinstance(item, Input):
@@ -356,10 +358,10 @@ class Worker:
         elif isinstance(decision, ModeChanged):
             metrics.MODE.set({"active": 0, "reducing": 1, "halted": 2}[decision.mode.value])
             log.warning("mode %s: %s", decision.mode, decision.reason)
-            self.on_mode(decision)
+            self._loop.call_soon(self._latch, decision)  # after the cancels beside it have left: the ledger may be slow
 
-    def on_mode(self, decision: ModeChanged) -> None:
-        """Latch what the engine halted by itself, before anything else; replaced by the app that knows who asked."""
+    def _latch(self, decision: ModeChanged) -> None:
+        """What the engine halted by itself stays so after a restart."""
         if decision.latched:
             ledger_control.latch(self.ledger, self.writer.account, decision.reason, "engine", self.clock())
 
@@ -469,10 +471,15 @@ class Worker:
         """What we are worth, into the ledger, where it is known."""
         while True:
             await asyncio.sleep(self.rules.equity_s)
+            if self.waiting:  # what is in the ledger is counted first: the next worker adds the fills that came later
+                await asyncio.sleep(0)
+            if self.waiting:
+                continue
             held = self.state.holdings
             of = held.positions.values()
             money = {
-                "equity": held.equity, "realised": sum(p.realised_pnl for p in of), "unrealised": sum(p.unrealised_pnl for p in of),
+                "equity": holdings.equity_now(held), "realised": sum(p.realised_pnl for p in of),
+                "unrealised": sum(p.unrealised_pnl for p in of),
                 "fees": sum(p.fees_paid for p in of), "funding": sum(p.funding_paid for p in of), "peak": held.peak,
                 "day_start": held.day_first,
             }  # fmt: skip
@@ -528,10 +535,15 @@ class Worker:
         self.desk.blocked = self.desk.blocked or "the worker is stopping"
         await self.desk.settled(self.rules.answer_timeout_s * 2)
         if not self.rules.keep_orders_on_stop and not self.failed:
-            self.desk.cancel_all(CancelAll(ts=self.clock(), symbols=self.symbols, reason="stop"))
+            self.desk.cancel_all(CancelAll(ts=self.clock(), symbols=self.symbols, reason="stop", stops=False))
         await self.desk.settled(self.rules.answer_timeout_s * 2)
         if not self.failed and not self._stopping.is_set():
             await self._compare()  # what became of them
+            if not self.rules.keep_orders_on_stop and self.reconciler.n_open():
+                # One that was on its way to the venue while all were cancelled.
+                self.desk.cancel_all(CancelAll(ts=self.clock(), symbols=self.symbols, reason="stop", stops=False))
+                await self.desk.settled(self.rules.answer_timeout_s * 2)
+                await self._compare()
         await asyncio.sleep(0)
         self._stopping.set()
         for task in list(self.tasks.values()):
@@ -539,6 +551,11 @@ class Worker:
         for task in list(self.tasks.values()):
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+        if self.rules.keep_orders_on_stop and self.rules.dead_man_s and not self.failed:
+            try:
+                await self.exchange.dead_man(self.symbols, 0)  # it would cancel in our place, a moment later
+            except ExchangeError as error:
+                self.tell("orders_not_kept", f"the dead man's switch is still on and will cancel all orders: {error}")
         while self.waiting or self._later:
             self._turn()
             self._write_down()

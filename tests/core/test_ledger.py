@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import inspect
 
 from core import ledger_control as control
 from core import ledger_reader as reader
 from core import ledger_tables as tables
 from core.events import Incident, Signal
-from core.ledger import Ledger, LedgerError, StaleEpoch, url_of
+from core.ledger import Latched, Ledger, LedgerError, StaleEpoch, url_of
 from core.ledger_writer import Writer
 from core.market import Side
-from core.orders import Fill, Order, Standing, Status, client_id
+from core.orders import Fill, Order, Purpose, Standing, Status, client_id
 from tests.core.ledgers import postgres, postgres_binaries
 
 ACCOUNT = "local/paper"
@@ -166,6 +167,31 @@ def test_the_kill_switch_stays_on_until_a_person_gives_a_reason(ledger: Ledger):
     with ledger.read() as connection:
         assert control.latched(connection, ACCOUNT) is None
         assert [row["what"] for row in reader.rows(connection, tables.audit, ACCOUNT)] == ["re-armed", "latched"]
+
+
+def test_nothing_but_what_flattens_is_written_down_for_sending_while_the_kill_switch_is_on(ledger: Ledger, writer: Writer):
+    control.latch(ledger, ACCOUNT, "lost too much", "guard", 1)
+    with pytest.raises(Latched, match="lost too much"), writer.batch():
+        writer.intend(order(1), seq=1)
+    writer.intend(replace(order(2), purpose=Purpose.FLATTEN), seq=2)
+    control.rearm(ledger, ACCOUNT, "looked at it", "me", 3)
+    writer.intend(order(3), seq=3)
+    with ledger.read() as connection:
+        assert [one.order_id for one, _ in reader.open_orders(connection, ACCOUNT)] == [client_id(1, 2), client_id(1, 3)]
+
+
+def test_who_holds_what_is_known_to_everybody(ledger: Ledger, writer: Writer):
+    ledger.take("b/main", "two", 0, 5.0)
+    with ledger.read() as connection:
+        assert [(lease.account, lease.holder) for lease in control.leases(connection)] == [("b/main", "two"), (ACCOUNT, "one")]
+        assert control.latches(connection) == {}
+        assert control.rearmed_at(connection, ACCOUNT) == 0
+    control.latch(ledger, ACCOUNT, "why", "me", 1)
+    with ledger.read() as connection:
+        assert list(control.latches(connection)) == [ACCOUNT]
+    control.rearm(ledger, ACCOUNT, "because", "me", 7)
+    with ledger.read() as connection:
+        assert control.rearmed_at(connection, ACCOUNT) == 7
 
 
 def test_a_command_with_the_same_key_is_the_same_command(ledger: Ledger):

@@ -264,6 +264,25 @@ def session_step(session: Session, payloads: list[bytes], ts: int):
     return engine.step(session.state, session.live.decode(payloads, ts), session.plan)
 
 
+def test_a_stop_is_over_when_its_position_went_without_a_fill():
+    session = Session(plan(**BY_MODEL), answering=up).open()
+    symbol = session.until(Approved).order.symbol
+    while not session.state.position(symbol).size:
+        session.run(1)
+    session.sends = False
+    for one in list(session.state.ours.values()):
+        session.put(Ordered(ts=session.now, standing=said(one.row.order, Status.CANCELLED, one.seen)))
+    aim = session.state.desks[symbol].aim
+    aim.out, aim.size = Purpose.STOP, 0
+    for _ in range(2):  # settled, or moved away by hand
+        session.put(Account(ts=session.now, positions=(), balances=(), clean=False))
+    for one in list(session.state.ours.values()):
+        session.put(Ordered(ts=session.now, standing=said(one.row.order, Status.EXPIRED)))
+    session.put(Timer(ts=session.now))
+    assert not session.state.position(symbol).size
+    assert (aim.out, aim.exited) == (None, "stop")
+
+
 def test_a_refused_order_is_tried_less_and_less_often():
     session, order = trading()
     session.put(Ordered(ts=session.now, standing=msgspec.structs.replace(said(order, Status.REJECTED), code=-2019, reason="margin")))

@@ -132,14 +132,15 @@ def test_the_countdown_cancels_at_its_own_time_unless_it_is_renewed():
     venue.taken()
     venue.trade(300 * ms, SYMBOL, -1, BID - 10, 10_000)  # would have filled it
     assert [(u.ts, u.order.client_id, u.order.why) for u in venue.taken() if isinstance(u, OrderUpdate)] == [
-        (160 * ms, "a", "countdown"),
-        (160 * ms, "s", "countdown"),
+        (160 * ms, "a", "countdown"),  # what waits for a price stays: it protects where nobody else does
     ]
     placed(venue, "b", BUY, 100, BID - 100)
     venue.countdown(301 * ms, SYMBOL, 100)
     venue.countdown(302 * ms, SYMBOL, 0)
     venue.advance(10**12)
-    assert [o.client_id for o in venue.open_orders()] == ["b"]
+    assert [o.client_id for o in venue.open_orders()] == ["s", "b"]
+    venue.cancel_all(10**12, SYMBOL, conditional=False)
+    assert [o.client_id for o in venue.open_orders()] == ["s"]
 
 
 def test_funding_is_paid_by_longs_at_the_mark_price():

@@ -24,6 +24,8 @@ from serving.venue_keys import KEY, SECRET
 from serving.venue_tape import recorded
 from serving.worker import Rules
 
+from .venues import on_venue, tape_of
+
 QUICK = Rule(sma_fast=3, sma_slow=8, ema_fast=3, ema_slow=6, ema_signal=3, rsi=5, volume_ratio=0.3, volume_window=5)
 EAGER: dict[str, Any] = {"enter": 0.0, "leave": 0.0, "cooldown_s": 0.2, "hold_s": 3.0, "stop_bps": 3.0, "take_profit_bps": 1.0}
 API_KEY = "let me in"
@@ -61,20 +63,19 @@ Session = Callable[..., AbstractAsyncContextManager[Trading]]
 
 @pytest.fixture
 def session(shared: Path, tmp_path: Path) -> Session:
-    """`session(speed=..., trades=..., fanout=..., queue=...)`: without `trades` the strategy never wants anything."""
+    """`session(speed=..., trades=..., fanout=..., queue=...)`: without `trades` the strategy never wants anything. `more`: of `Wanted`."""
 
     @asynccontextmanager
     async def begun(
-        *, speed: float = 4.0, trades: bool = False, fanout: bool = False, queue: int = 1_000, rules: Rules = Rules()
+        *, speed: float = 4.0, trades: bool = False, fanout: bool = False, queue: int = 1_000, rules: Rules = Rules(), **more: Any
     ) -> AsyncIterator[Trading]:
         tape = recorded(shared / "data" / "hftbacktest" / "usdm" / "btcusdt_20240808.gz")
         params = EAGER if trades else {"enter": 2.0}
         async with Venue(tape, speed=speed) as venue:
             exchange = Binance("usdm", api_key=KEY, api_secret=SECRET, urls=Urls(*venue.urls), venue="local")
-            wanted = Wanted(
-                data_dir=tmp_path / "data", account=f"local/{venue.started}", ledger_url=url_of(tmp_path / "data"), rule=QUICK,
-                fusion=Weights(threshold=0.0), params=params, rules=rules,
-            )  # fmt: skip
+            given = {"ledger_url": url_of(tmp_path / "data"), "rule": QUICK, "fusion": Weights(threshold=0.0), "params": params}
+            account = f"local/{venue.started}"
+            wanted = Wanted(**{"data_dir": tmp_path / "data", "account": account, "rules": rules} | given | more)
             launched = await launch(wanted, exchange, time.time_ns, lambda text: None)
             control = Control(launched.worker, launched.ledger, wanted.account, time.time_ns, wanted.data_dir)
             many = FanOut(tmp_path / "fanout.log", queue=queue) if fanout else None
@@ -90,3 +91,6 @@ def session(shared: Path, tmp_path: Path) -> Session:
                 await running
 
     return begun
+
+
+__all__ = ["on_venue", "session", "tape_of"]

@@ -6,45 +6,39 @@ It tells on standard output what it does: `ready`, `placed <id>`, ... With the p
 """
 
 import asyncio
-import inspect
+import faulthandler
 import json
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from core import ledger_control
-from core.events import Command, CommandKind, Ordered
+from core.events import Command, CommandKind
 from core.ledger import Ledger, url_of
-from core.ledger_writer import Writer
 from core.market import Side
-from core.orders import Status, Tif
+from core.orders import Tif
+from kernels.execution import Handling
 from serving.binance import Binance
 from serving.binance_open import Urls
 from serving.control import Asked, Control
-from serving.desk import Desk
 from serving.guard import Guard
 from serving.launch import Launched, Wanted, launch
 from serving.reach import Reach
-from serving.reconcile import Reconciler
-from serving.recorder import Recorder
 from serving.venue_keys import KEY, SECRET
-from serving.wire import Wire
-from serving.worker import Rules, Worker
+from serving.worker import Rules
+from tests.serving.points import NOBODY_DIES, POINTS
 
 SYMBOL = "SIMUSDT"
 RULES = Rules(reconcile_s=0.5, answer_timeout_s=1.0, horizon_s=2.0, lease_s=1.0, dead_man_s=0, equity_s=0.5, timer_ms=50)
-Check = Callable[..., bool]
 
 
-def wanted(folder: Path, urls: list[str], account: str, guard_s: float = 0.0) -> Wanted:
+def wanted(folder: Path, urls: list[str], account: str, guard_s: float = 0.0, stop_bps: float = 0.0) -> Wanted:
     reach = Reach(account=account, name="local", rest_url=urls[0], ws_url=urls[1], ws_api_url=urls[2])
     return Wanted(
         data_dir=folder, account=account, ledger_url=url_of(folder), lease_s=RULES.lease_s, params={"enter": 2.0}, rules=RULES,
-        reach=reach, key=KEY, secret=SECRET, guard_s=guard_s,
+        reach=reach, key=KEY, secret=SECRET, guard_s=guard_s, handling=Handling(venue_stop_bps=stop_bps),
     )  # fmt: skip
 
 
@@ -52,132 +46,12 @@ def exchange(urls: list[str]) -> Binance:
     return Binance("usdm", api_key=KEY, api_secret=SECRET, urls=Urls(*urls), venue="local", recv_window_ms=1_000, timeout_s=1.0)
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def at(owner: type | Any, name: str, nth: int, *, after: bool = False, when: Check = lambda *_, **__: True) -> None:
-    """Die before (or after) the nth call of a function for which `when` holds."""
-    original = getattr(owner, name)
-    left = nth
-
-    def hit(*args: Any, **kwargs: Any) -> bool:
-        nonlocal left
-        if when(*args, **kwargs):
-            left -= 1
-        return left == 0
-
-    if inspect.iscoroutinefunction(original):
-
-        async def waited(*args: Any, **kwargs: Any) -> Any:
-            now = hit(*args, **kwargs)
-            if now and not after:
-                die()
-            result = await original(*args, **kwargs)
-            if now:
-                die()
-            return result
-
-        setattr(owner, name, waited)
-        return
-
-    def called(*args: Any, **kwargs: Any) -> Any:
-        now = hit(*args, **kwargs)
-        if now and not after:
-            die()
-        result = original(*args, **kwargs)
-        if now:
-            die()
-        return result
-
-    setattr(owner, name, called)
-
-
-def on_the_wire(verb: str, path: str, nth: int, seconds: float) -> None:
-    """Die so long after the bytes of the nth such request left."""
-    original = Wire.ask
-    left = nth
-
-    async def asked(self: Wire, how: str, target: str, *, timeout_s: float) -> Any:
-        nonlocal left
-        if how == verb and path in target:
-            left -= 1
-            if left == 0:
-                asyncio.get_running_loop().call_later(seconds, die)
-        return await original(self, how, target, timeout_s=timeout_s)
-
-    Wire.ask = asked  # type: ignore[method-assign]
-
-
-def torn(name: str, nth: int) -> None:
-    """Die in the middle of the nth write of such a file."""
-    original = Recorder._append
-    left = nth
-
-    def appended(self: Recorder, text: bytes) -> None:
-        nonlocal left
-        if self.name == name:
-            left -= 1
-            if left == 0:
-                os.write(self._file, text[: len(text) // 2])
-                die()
-        original(self, text)
-
-    Recorder._append = appended  # type: ignore[method-assign]
-
-
-def fills_of(event: Any) -> bool:
-    return event.fill is not None
-
-
-def is_new(_: Any, told: Any, *__: Any) -> bool:
-    return told.status in (Status.NEW, Status.PARTIAL, Status.FILLED)
-
-
-def is_ordered(_: Any, told: Any) -> bool:
-    return isinstance(told, Ordered) and told.standing.status is not Status.UNKNOWN
-
-
-POINTS: dict[str, Callable[[], None]] = {
-    # An order on its way out: the second one, so that one stands already.
-    "before_intend": lambda: at(Desk, "intend", 2),
-    "after_intend_before_commit": lambda: at(Desk, "intend", 2, after=True),
-    "after_commit_before_send": lambda: at(Desk, "send", 2),
-    "after_bytes_left": lambda: on_the_wire("POST", "/order?", 2, 0.01),
-    "accepted_answer_on_its_way": lambda: on_the_wire("POST", "/order?", 2, 0.09),
-    "answer_came_before_ledger": lambda: at(Desk, "standing", 2, when=is_new),
-    "in_ledger_before_engine": lambda: at(Worker, "put", 2, when=is_ordered),
-    # The first fill.
-    "fill_before_ledger": lambda: at(Desk, "fill", 1),
-    "fill_in_transaction": lambda: at(Writer, "fill", 1, after=True),
-    "fill_in_ledger_before_engine": lambda: at(Desk, "fill", 1, after=True),
-    "fill_half_of_an_event": lambda: at(Desk, "told", 1, when=lambda _, event: event.fill is not None),
-    # A cancel.
-    "before_cancel": lambda: at(Binance, "cancel", 1),
-    "cancel_bytes_left": lambda: on_the_wire("DELETE", "/order?", 1, 0.01),
-    "cancel_answered_before_ledger": lambda: at(Binance, "cancel", 1, after=True),
-    # Beside orders.
-    "during_reconcile": lambda: at(Reconciler, "_fills", 4),
-    "before_first_account": lambda: at(Reconciler, "_positions", 1),
-    "torn_journal": lambda: torn("journal", 40),
-    "torn_frames": lambda: torn("frames", 25),
-    "torn_decisions": lambda: torn("decisions", 4),
-    "during_snapshot": lambda: at(Binance, "snapshot", 1, after=True),
-    "renewing_the_lease": lambda: at(Writer, "renew", 3, after=True),
-    "writing_equity": lambda: at(Writer, "equity", 3),
-    # The kill switch.
-    "kill_latched_before_cancel": lambda: at(Worker, "on_mode", 1, after=True),
-    "kill_cancel_bytes_left": lambda: on_the_wire("DELETE", "/allOpenOrders", 1, 0.01),
-}
-NOBODY_DIES = ("none", "kill_latched_with_an_order_on_its_way")
-
-
 async def main(told: dict[str, Any]) -> None:
     if told["point"] not in NOBODY_DIES:
         POINTS[told["point"]]()
     guards = started_guards()
     folder = Path(told["folder"])
-    want = wanted(folder, told["urls"], told["account"], told.get("guard_s", 0.0))
+    want = wanted(folder, told["urls"], told["account"], told.get("guard_s", 0.0), told.get("stop_bps", 0.0))
     launched = await launch(want, exchange(told["urls"]), time.time_ns, lambda text: None)
     control = Control(launched.worker, launched.ledger, want.account, time.time_ns, folder)
     running = asyncio.create_task(launched.worker.run())
@@ -227,13 +101,13 @@ async def by_hand(launched: Launched, control: Control, told: dict[str, Any]) ->
         return
     await asyncio.sleep(0.3)
     quote = launched.worker.state.quote(SYMBOL)
-    await placed(control, Side.BUY, quote.ask + 20 * listing.tick, size, Tif.IOC, "taking")
+    await placed(control, Side.BUY, quote.ask * 1003 // 1000, size, Tif.IOC, "taking")
     await asyncio.sleep(0.6)
     if told.get("holds"):
         say(f"holds {launched.worker.state.position(SYMBOL).size}")
         return
     quote = launched.worker.state.quote(SYMBOL)
-    await placed(control, Side.SELL, quote.bid - 20 * listing.tick, size // 2, Tif.IOC, "giving")
+    await placed(control, Side.SELL, quote.bid * 997 // 1000, size // 2, Tif.IOC, "giving")
     await asyncio.sleep(0.4)
     await control.ask("cancel", CommandKind.CANCEL, "test", "", Asked(symbol=SYMBOL, order_id=resting))
     await asyncio.sleep(0.4)
@@ -264,4 +138,5 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)
     asyncio.run(main(json.loads(sys.argv[1])))

@@ -56,8 +56,13 @@ class Child(NamedTuple):
         if self.process.returncode is None:
             os.kill(self.pid, number)
 
-    async def ended(self, seconds: float = 90.0) -> int:
-        code = await asyncio.wait_for(self.process.wait(), seconds)
+    async def ended(self, seconds: float = 60.0) -> int:
+        try:
+            code = await asyncio.wait_for(self.process.wait(), seconds)
+        except TimeoutError:
+            self.kill(signal.SIGUSR1)  # it says where it is
+            await asyncio.sleep(1.0)
+            raise AssertionError(f"the worker did not end within {seconds:g} s: {self.told}") from None
         await self.reading
         return code
 
@@ -88,10 +93,10 @@ async def child(folder: Path, at: Venue, point: str = "none", **more: Any) -> As
 
 
 @contextlib.asynccontextmanager
-async def worker(folder: Path, at: Venue) -> AsyncIterator[Launched]:
+async def worker(folder: Path, at: Venue, stop_bps: float = 0.0) -> AsyncIterator[Launched]:
     """The next worker, here."""
     urls = list(at.urls)
-    launched = await launch(wanted(folder, urls, ACCOUNT), exchange(urls), time.time_ns, lambda text: None)
+    launched = await launch(wanted(folder, urls, ACCOUNT, stop_bps=stop_bps), exchange(urls), time.time_ns, lambda text: None)
     running = asyncio.create_task(launched.worker.run())
     try:
         yield launched

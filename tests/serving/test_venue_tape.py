@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels.frames_live import Live
 from kernels.generator import Market
 from serving.venue_tape import Tape, TapeError, frames_from, generated, grid, recorded
 from serving.venue_times import Times
@@ -86,10 +87,26 @@ def test_the_generated_market_never_ends_and_is_the_same_again() -> None:
 
 
 @pytest.mark.recordings
-@pytest.mark.parametrize(("kind", "tick", "lot"), [("usdm", 0.1, 0.001), ("spot", 0.01, 1e-06)])
+@pytest.mark.parametrize(("kind", "tick", "lot"), [("usdm", 0.1, 0.001), ("spot", 0.01, 1e-05)])
 def test_recordings_are_told_apart_and_come_in_order(shared: Path, kind: str, tick: float, lot: float) -> None:
     tape = recorded(shared / "data" / "hftbacktest" / kind)
     assert tape.kind == kind and set(tape.listings) == {"BTCUSDT", "ETHUSDT"} == set(tape.snapshots)
     of = tape.listings["BTCUSDT"].instrument
     assert (of.venue, of.tick_size, of.lot_size) == (f"binance-{kind}", tick, lot)
     assert all(now.ts <= then.ts for now, then in pairwise(islice(tape.frames(), 50_000)))
+
+
+@pytest.mark.recordings
+def test_every_frame_of_a_spot_recording_is_decoded_though_some_sizes_are_older_than_the_lot(shared: Path) -> None:
+    tape = recorded(shared / "data" / "hftbacktest" / "spot" / "ethusdt_20240808.gz")
+    listing = tape.listings["ETHUSDT"]
+    of = listing.instrument
+    assert (listing.lot, listing.min_size, of.size_decimals) == (10_000, 10_000, 8)
+    live = Live({"ETHUSDT": (of.price_decimals, of.size_decimals)})
+    batches = (live.decode([b'{"stream":"%b","data":%b}' % (f.stream.encode(), f.data)], f.ts) for f in tape.frames() if f.stream)
+    finer = n = 0
+    for batch in batches:
+        assert not batch.refused, batch.refused
+        finer += int((batch.levels[1] % listing.lot != 0).sum())
+        n += 1
+    assert finer and n > 10_000
