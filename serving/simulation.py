@@ -189,7 +189,8 @@ class _Run:
             capital, opening = opening_of(connection, ACCOUNT, listings, CAPITAL)
         plan = Plan(
             venue="simulated", listings=listings, caps={SYMBOL: 2_500.0}, limits=LIMITS, rule=QUICK,
-            strategy="restless", params={"seed": self.history.seed}, handling=Handling(patience_ns=1_500_000_000, venue_stop_bps=self.history.stop_bps),
+            strategy="restless", params={"seed": self.history.seed},
+            handling=Handling(patience_ns=1_500_000_000, venue_stop_bps=self.history.stop_bps),
             epoch=lease.epoch, capital=capital, opening=opening, latched=self.latched,
         )  # fmt: skip
         kept = Journal(self.folder / f"run{self.restarts}", {}) if self.folder.name else None

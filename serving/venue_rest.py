@@ -104,7 +104,8 @@ METHODS = {
     "v2/account.position": "GET positionRisk",
 }  # fmt: skip
 SLOW = frozenset({
-    "POST order", "DELETE order", "DELETE openOrders", "DELETE allOpenOrders", "POST algoOrder", "DELETE algoOrder", "DELETE algoOpenOrders",
+    "POST order", "DELETE order", "DELETE openOrders", "DELETE allOpenOrders",
+    "POST algoOrder", "DELETE algoOrder", "DELETE algoOpenOrders",
 })  # fmt: skip
 NEW = frozenset({"POST order", "POST algoOrder"})
 PATHS = {"spot": re.compile(r"/(?:api/v[13]|sapi/v\d)/(.+)"), "usdm": re.compile(r"/(?:fapi|sapi)/v\d/(.+)")}

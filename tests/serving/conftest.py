@@ -38,7 +38,7 @@ class Trading(NamedTuple):
     client: httpx.AsyncClient
     running: asyncio.Task[None]
 
-    async def until(self, done: Callable[[], bool], seconds: float = 40.0) -> None:
+    async def until(self, done: Callable[[], object], seconds: float = 40.0) -> None:
         """Wait for something to come true; fails where it does not, or where the worker ends before."""
         end = time.monotonic() + seconds
         while not done():

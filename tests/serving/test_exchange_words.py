@@ -66,6 +66,19 @@ def test_a_state_that_we_do_not_know_is_unknown():
     assert words.standing(row, listed(), 0).status is Status.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("kind", "lot", "decimals", "units"),
+    [("spot", "0.00001000", 8, 1_000), ("spot", "0.10000000", 6, 100_000), ("spot", "1.00000000", 0, 1), ("usdm", "0.001", 3, 1)],
+)
+def test_books_of_spot_are_read_finer_than_the_lot_and_orders_stay_on_it(kind: Any, lot: str, decimals: int, units: int):
+    filters = [Filter("PRICE_FILTER", tickSize="0.01"), Filter("LOT_SIZE", stepSize=lot, minQty=lot, maxQty="9000000")]
+    of = listing(Listed("BTCUSDT", "TRADING", "BTC", "USDT", filters), kind, "there", None, (2.0, 5.0))
+    assert (of.instrument.size_decimals, of.lot, of.min_size, of.instrument.lot_size) == (decimals, units, units, float(lot))
+    assert of.max_size == 9_000_000 * 10**decimals <= 2**53
+    order = Order(order_id="sc1-1", symbol="BTCUSDT", side=Side.BUY, size=7 * of.lot, price=1)
+    assert Decimal(parse_qs(words.sent(order, of, kind == "spot"))["quantity"][0]) == 7 * Decimal(lot)
+
+
 @pytest.mark.parametrize(("told", "fee"), [("0.00000001", 1), ("-0.5", -50_000_000), ("0", 0)])
 def test_fees_are_counted_in_hundred_millionths(told: str, fee: int):
     assert words.fee(told) == fee

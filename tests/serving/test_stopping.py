@@ -22,7 +22,7 @@ COUNTDOWN_S = 1.5
 def test_orders_are_kept_or_cancelled_by_the_setting_when_the_worker_stops(session: Session, kept: bool) -> None:
     async def run() -> None:
         rules = Rules(keep_orders_on_stop=kept, dead_man_s=COUNTDOWN_S)
-        async with session(rules=rules) as trading:
+        async with session(rules=rules, journal=False) as trading:
             bid, _ = await trading.quoted()
             body = {"action": "order", "symbol": "BTCUSDT", "side": "buy", "size": "0.01", "price": f"{bid - 200:.1f}"}
             assert (await trading.execute(body, "order")).json()["outcome"] == "approved"
@@ -48,7 +48,16 @@ class Client(WSListener):
 
 
 async def joined(url: str) -> tuple[WSTransport, Client]:
-    return await ws_connect(Client, url, use_aiofastnet=False)
+    """A client; one that comes while a process begins tries again."""
+    for _ in range(200):
+        try:
+            transport, client = await ws_connect(Client, url, use_aiofastnet=False)
+        except ConnectionError:
+            await asyncio.sleep(0.05)
+            continue
+        assert isinstance(client, Client)
+        return transport, client
+    raise AssertionError(f"nobody listens at {url}")
 
 
 @pytest.mark.parametrize("fanout", [True, False])
@@ -95,12 +104,7 @@ def test_a_fan_out_process_that_died_is_told_of_and_started_again_where_it_was(s
             await trading.until(lambda: not many.alive, 5)
             assert await health(trading) is False
             await trading.until(lambda: many.alive and many.process is not None and many.process.pid != was and many.url == url)
-            for _ in range(200):
-                try:
-                    _, again = await joined(url)
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
+            _, again = await joined(url)
             await trading.until(lambda: again.texts)
             assert trading.launched.worker.healthy and await health(trading) is True
 

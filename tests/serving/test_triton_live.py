@@ -1,6 +1,9 @@
 """Triton in the loop: it answers the worker; killed, another answers, or nobody, as the setting says; started again, it is back."""
 
 import asyncio
+import os
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -56,9 +59,13 @@ def served(data_dir: Path) -> None:
 
 def killed(server: Triton) -> None:
     assert server.service is not None
-    assert server.service.process is not None
-    server.service.process.kill()
-    server.service.process.wait(10)
+    assert server.service.pid is not None
+    os.kill(server.service.pid, signal.SIGKILL)
+    for _ in range(200):
+        if not server.alive:
+            return
+        time.sleep(0.05)
+    raise AssertionError("Triton outlived SIGKILL")
 
 
 @pytest.mark.parametrize("fallback", ["in-process", "none"])
