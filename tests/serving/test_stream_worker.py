@@ -35,11 +35,11 @@ def test_tickers_conflate_and_a_lost_diff_is_never_lost_in_silence(session: Any)
             now = worker.clock()
             worker.frames([ticker(n) for n in range(900)], now)
             worker.frames([ticker(n) for n in range(900, 1_800)], now)
-            assert worker.n_waiting <= 1_000 and not any(isinstance(item, Overflowed) for item in worker.waiting)
-            assert json.loads(worker.waiting[-1][0][-1])["data"]["u"] == 1_799, "the newest is kept"
+            assert worker.inbox.n_frames <= 1_000 and not any(isinstance(item, Overflowed) for item in worker.inbox.items)
+            assert json.loads(worker.inbox.items[-1][0][-1])["data"]["u"] == 1_799, "the newest is kept"
             for _ in range(3):
                 worker.frames([diff(n) for n in range(900)], now)
-            assert isinstance(worker.waiting[-1], Overflowed)
+            assert isinstance(worker.inbox.items[-1], Overflowed)
             await trading.until(lambda: any(isinstance(said, Overflowed) for said in told), 10)
             await trading.until(lambda: any(isinstance(said, Snapshot) for said in told), 10)
             await trading.quoted()
@@ -59,8 +59,8 @@ def test_a_full_disk_stops_the_recording_and_not_the_trading(session: Any, monke
             def full(*_: Any) -> None:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
-            monkeypatch.setattr(worker.journal, "frames", full)
-            await trading.until(lambda: worker.recording != "on", 10)
+            monkeypatch.setattr(worker.session.journal, "frames", full)
+            await trading.until(lambda: worker.session.state != "on", 10)
             assert "No space left" in (await trading.client.get("/healthz")).json()["recording"]
             assert [said.kind for said in told if isinstance(said, Incident)] == ["recording_stopped"]
             body = {"action": "order", "symbol": "BTCUSDT", "side": "buy", "size": "0.01", "price": f"{bid - 200:.1f}"}
