@@ -16,8 +16,9 @@ from scalp.benching import UNSEEN, table
 
 ORDER = (
     "features", "ingest", "feed", "feed_recordings", "portfolio", "indicators", "decision", "streaming", "fills", "inference", "compiling",
-    "scale", "migration",
+    "scale", "live", "replay", "migration",
 )  # fmt: skip
+ASKED = ("live_model", "live_clients", "live_long")  # minutes: taken where they are named
 BEGUN_BY = os.getppid()
 
 
@@ -29,7 +30,7 @@ def said(text: str) -> None:
 
 
 def main() -> int:
-    there = [name for name in ORDER if (Path(__file__).parent / f"{name}.py").exists()]
+    there = [name for name in (*ORDER, *ASKED) if (Path(__file__).parent / f"{name}.py").exists()]
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ours beside the peers, on this machine, now.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(there)}; all where none is named")
     parser.add_argument("--json", action="store_true", help="print {rows, failed} as JSON")
@@ -39,7 +40,7 @@ def main() -> int:
     if unknown := [n for n in asked.names if n not in there]:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(there)}")
     rows, failed, begun = [], {}, time.monotonic()
-    for name in asked.names or there:
+    for name in asked.names or [name for name in there if name not in ASKED]:
         try:
             module = importlib.import_module(f"bench.{name}")
             rows += module.take(said) if hasattr(module, "take") else run(module.BENCH, said, rounds=asked.rounds, large=asked.size)
