@@ -40,9 +40,11 @@ def ordered(state: State, told: Ordered, out: Decisions) -> None:
             ours.over = standing.status
             _settle(state, ours)
     if desk is not None:
+        rejected = standing.status in (Status.REJECTED, Status.REFUSED)
+        expired = standing.status is Status.EXPIRED and not max(ours.told, ours.seen)  # post-only that would take: not at once again
         if row.order.kind is Kind.STOP:
-            desk.stop_wait = state.clock.now + SETTLE_NS if standing.status in (Status.REJECTED, Status.REFUSED) else 0
-        elif standing.status in (Status.REJECTED, Status.REFUSED) and not ours.foreign:
+            desk.stop_wait = state.clock.now + SETTLE_NS if rejected else 0
+        elif (rejected or expired) and not ours.foreign:
             failed(desk.aim, state.plan.handling, state.clock.now)
         elif max(ours.told, ours.seen):
             desk.aim.failures = 0

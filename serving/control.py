@@ -104,6 +104,8 @@ class Control:
         ts = self.clock()
         told = Command(ts=ts, kind=kind, key=key, who=who, reason=reason, order=asked.order(ts))
         if kind is CommandKind.REARM:
+            if not reason.strip():
+                return {"outcome": "refused", "code": "rearm_refused", "detail": "re-arming needs a reason: it is kept in the ledger"}
             await asyncio.to_thread(ledger_control.rearm, self.ledger, self.account, reason, who, ts)
         try:
             decisions = await asyncio.wait_for(self.worker.command(told), ANSWER_S)

@@ -28,6 +28,7 @@ from core.events import (
     Incident,
     Input,
     Prediction,
+    Unanswered,
 )
 from core.ledger import Ledger, StaleEpoch
 from core.ledger_writer import Writer
@@ -182,6 +183,8 @@ class Worker:
             metrics.SPANS[part].observe(ns / NS)
         if decisions:
             self.outbox.carry_out(seq, decisions, ts)
+        if isinstance(item, Unanswered):  # whether a stop may go out hangs on what became of it
+            self.spawn("ask", self.compare())
         if isinstance(item, Filled):
             self._position(item.fill.symbol, ts)
         if isinstance(item, Command) and (answer := self.answers.pop(id(item), None)) is not None and not answer.done():
