@@ -42,18 +42,18 @@ def url_of(data_dir: Path, url: str = "") -> str:
     return url or f"sqlite:///{data_dir / 'ledger.db'}"
 
 
-def connected(url: str, synchronous: str = "NORMAL") -> Engine:
+def connected(url: str, synchronous: str = "NORMAL", wait_s: float = 30.0) -> Engine:
     """An engine whose transactions begin at once (a writer waits for another, it never fails half-way)."""
     if url.startswith("sqlite"):
         file = url.removeprefix("sqlite:///")
         if file and file != ":memory:":
             Path(file).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        engine = create_engine(url, connect_args={"timeout": wait_s, "check_same_thread": False})
 
         @event.listens_for(engine, "connect")
         def _pragmas(connection: Any, _: Any) -> None:
             connection.isolation_level = None  # we begin transactions ourselves
-            for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "busy_timeout=30000"):
+            for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", f"busy_timeout={round(wait_s * 1000)}"):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -68,10 +68,10 @@ def connected(url: str, synchronous: str = "NORMAL") -> Engine:
 class Ledger:
     """Opens and migrates the database. Readers use `read()`; the worker takes a lease and a `Writer`."""
 
-    def __init__(self, url: str, *, synchronous: str = "NORMAL") -> None:
+    def __init__(self, url: str, *, synchronous: str = "NORMAL", wait_s: float = 30.0) -> None:
         self.url, self.synchronous = url, synchronous
         try:
-            self.engine = connected(url, synchronous)
+            self.engine = connected(url, synchronous, wait_s)
             self._migrate()
         except SQLAlchemyError as error:
             shown = self.engine.url.render_as_string(hide_password=True) if hasattr(self, "engine") else url.rsplit("@", maxsplit=1)[-1]

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -103,8 +104,15 @@ async def guarded(worker: "Worker", charge: Charge, log_path: Path) -> None:
         guard.leave() if "engine" in worker.failed else guard.bye()
 
 
-async def watch(charge: Charge, exchange: Exchange, read: Callable[[float], bytes | None], clock: Callable[[], int]) -> str:
+async def watch(
+    charge: Charge,
+    exchange: Exchange,
+    read: Callable[[float], bytes | None],
+    clock: Callable[[], int],
+    killed: Callable[[], None] | None = None,
+) -> str:
     """Until the worker says goodbye, dies or falls silent. `read(seconds)`: what came, empty at the end, None where nothing came in time.
+    `killed` ends the worker: where it hangs with the ledger in its hands.
 
     Returns "bye", "dead" or "silent".
     """
@@ -131,7 +139,10 @@ async def watch(charge: Charge, exchange: Exchange, read: Callable[[float], byte
             break
         except LedgerError as error:
             log.error("the ledger does not take it yet: %s", error)
-            await asyncio.sleep(1.0)
+            if end == "silent" and killed is not None:
+                # It hangs in the middle of writing, and nobody gets past it. Whatever it was about to do, it must not go on unblocked.
+                killed()
+            await asyncio.sleep(0.1)
     for wait in LATE_S:
         await asyncio.sleep(wait)
         if _taken_over(charge):
@@ -152,7 +163,7 @@ def _taken_over(charge: Charge) -> bool:
 def _write_down(charge: Charge, end: str, why: str, detail: str, now: int) -> None:
     """Raises `LedgerError`."""
     account = charge.reach.account
-    with Ledger(charge.ledger_url) as ledger, ledger_control.reached(ledger):
+    with Ledger(charge.ledger_url, wait_s=1.0) as ledger, ledger_control.reached(ledger):
         if end == "silent":
             ledger_control.latch(ledger, account, why, "guard", now)
         ledger_control.tell(ledger, account, Incident(ts=now, kind="guard", detail=detail))
@@ -166,6 +177,13 @@ def _read(seconds: float) -> bytes | None:
 
 
 async def main() -> None:
+    worker = os.getppid()
+
+    def killed() -> None:
+        if os.getppid() == worker:  # else it is gone already, and its number may be somebody else's
+            log.error("ending the worker, process %d", worker)
+            os.kill(worker, signal.SIGKILL)
+
     line = bytearray()
     while not line.endswith(b"\n"):  # one by one: what follows are beats, and a buffered reader would swallow the goodbye
         line += os.read(0, 1) or b"\n"
@@ -173,7 +191,7 @@ async def main() -> None:
     exchange = exchange_of(charge.reach, charge.key, charge.secret)
     try:
         await exchange.open()
-        await watch(charge, exchange, _read, time.time_ns)
+        await watch(charge, exchange, _read, time.time_ns, killed)
     finally:
         await exchange.close()
 
