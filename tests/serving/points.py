@@ -12,6 +12,7 @@ from core.ledger_writer import Writer
 from core.orders import Status
 from serving.binance import Binance
 from serving.desk import Desk
+from serving.outbox import Outbox
 from serving.reconcile import Reconciler
 from serving.recorder import Recorder
 from serving.wire import Wire
@@ -130,7 +131,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "renewing_the_lease": lambda: at(Writer, "renew", 3, after=True),
     "writing_equity": lambda: at(Writer, "equity", 3),
     # The kill switch.
-    "kill_latched_before_cancel": lambda: at(Worker, "on_mode", 1, after=True),
+    "kill_latched_before_its_answer": lambda: at(Outbox, "_latch", 1, after=True),
     "kill_cancel_bytes_left": lambda: on_the_wire("DELETE", "/allOpenOrders", 1, 0.01),
 }
 NOBODY_DIES = ("none", "kill_latched_with_an_order_on_its_way")
