@@ -16,10 +16,6 @@ PIECE = re.compile(r"[a-z0-9]+-[a-z0-9]+")
 TABLE = re.compile(r"_?[a-z0-9]+(_[a-z0-9]+)*__[a-z0-9_]+")
 
 
-class StoreError(RuntimeError):
-    """A part that cannot be read or written; the message names it."""
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
     """One partition of one table: what a task returns instead of a frame.

@@ -27,8 +27,9 @@ import pyarrow.parquet as pq
 
 from core.encodings import writer_options
 from core.hashing import Hashed
-from core.parts import TABLE, Lineage, Part, StoreError
+from core.parts import TABLE, Lineage, Part
 from core.shapes import arrow_schema, conform, with_floats
+from core.store_errors import StoreError
 from core.tables import SCHEMA_VERSION
 
 LINEAGE_KEY = b"scalp.lineage"

@@ -11,7 +11,7 @@ from core import settings
 from core.holding import Held
 from core.services import ServiceError
 from core.settings import SettingsError
-from core.store import StoreError
+from core.store_errors import StoreError
 from scalp.console import err
 
 OK, FAILED, USAGE, REFUSED = 0, 1, 2, 3
