@@ -105,11 +105,6 @@ def of_symbol(orders: OpenOrders, symbol: str) -> Iterable[Open]:
     return orders.of.get(symbol, {}).values()
 
 
-def of_side(orders: OpenOrders, symbol: str, side: Side) -> Committed:
-    sides = orders.committed.get(symbol, NOTHING)
-    return sides.buys if side is Side.BUY else sides.sells
-
-
 def _count(orders: OpenOrders, symbol: str) -> None:
     """The sums of one symbol afresh: there are few orders, and sums made afresh cannot drift."""
     sides, unknown = Sides(Committed(), Committed()), 0

@@ -28,7 +28,11 @@ STATUS_S = 10.0
 
 Name = Annotated[
     str,
-    typer.Option("--venue", help="local (the simulator), binance-spot, binance-usdm, ccxt:<id>. Default: [exchange].", show_default=False),
+    typer.Option(
+        "--venue",
+        help="local, binance-spot, binance-usdm, ccxt:<id>. Default: SCALP_EXCHANGE__NAME, else local.",
+        show_default=False,
+    ),
 ]
 Source = Annotated[
     str, typer.Option("--source", help="For the local venue: a recording or a folder of them, or generated.", show_default=False)

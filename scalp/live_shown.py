@@ -91,6 +91,8 @@ def told_what(launched: "Launched", stream: "Stream", fanout: "FanOut", config: 
     plan = launched.plan
     paper = "paper: no real money" if launched.wanted.paper else "LIVE: real money"
     shown.line(f"trading {', '.join(plan.symbols)} on {plan.venue} ({paper})")
+    warm = max(plan.rule.sma_slow, plan.rule.ema_slow + plan.rule.ema_signal, plan.rule.rsi + 1, plan.rule.volume_window)
+    shown.line(f"the first signal comes when the rule has seen {warm} bars of a second")
     shown.line(f"strategy {plan.strategy}, plan {plan.hash}, caps {', '.join(f'{s} {cap:,.0f}' for s, cap in plan.caps.items())}")
     shown.line(f"API {stream.url}  stream {stream.url.replace('http', 'ws', 1)}/stream  many clients {fanout.url}")
     key = "SCALP_STREAM__API_KEY" if config.stream.api_key.get_secret_value() else str(key_path(config))

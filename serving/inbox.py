@@ -7,11 +7,11 @@ their symbols are told to be stale (`Overflowed`): nothing is dropped in silence
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from core.events import Command, CommandKind, Input, Overflowed
+from core.events import Command, Input, Overflowed
+from kernels.engine import AHEAD
 from monitoring import metrics
 
 TICKERS = b"bookTicker"
-AHEAD = (CommandKind.KILL, CommandKind.FLATTEN)
 Receipt = tuple[Sequence[bytes], int]  # payloads that arrived together, ts_recv
 Item = Input | Receipt
 

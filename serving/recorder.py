@@ -104,9 +104,3 @@ def pack(path: Path) -> Path | None:
         raise
     path.unlink()
     return packed
-
-
-def pack_left(folder: Path, *, but: Path | None = None) -> list[Path]:
-    """Gzip what dead workers left plain in all sessions under `folder`, but for the session `but`."""
-    left = [p for p in sorted(folder.glob(f"*/*-*{PLAIN}")) if but is None or p.parent != but]
-    return [packed for p in left if (packed := pack(p)) is not None]

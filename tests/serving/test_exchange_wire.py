@@ -44,7 +44,7 @@ def served(script: Sequence[list[bytes] | None], case: Case, headers: dict[str, 
 
     async def run() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/root", headers)
+        wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base", headers)
         async with server:
             try:
                 await asyncio.wait_for(case(wire), 20)
@@ -62,7 +62,7 @@ def test_requests_share_a_connection_and_carry_our_headers():
         assert len(wire.lines) == 1
 
     asked = served([[WHOLE]] * 3, case, {"X-Key": "mine"})
-    assert asked[0].startswith(b"POST /root/a?b=1 HTTP/1.1\r\nHost: 127.0.0.1:") and b"X-Key: mine\r\n" in asked[0]
+    assert asked[0].startswith(b"POST /base/a?b=1 HTTP/1.1\r\nHost: 127.0.0.1:") and b"X-Key: mine\r\n" in asked[0]
 
 
 @pytest.mark.parametrize(

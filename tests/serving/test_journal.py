@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.events import Ask, Cancel, Command, CommandKind, Timer
-from serving import journal, recorder
+from serving import journal, launch, recorder
 from serving.journal import Frames, Journal
 from serving.recorder import Recorder
 
@@ -95,11 +95,10 @@ def test_what_was_written_outlives_a_killed_process_and_is_packed_by_the_next(tm
     with (tmp_path / "s" / "journal-00001.log").open("ab") as file:
         file.write(b'{"seq":4,"inp')  # as a power loss may leave it
     assert list(journal.read(tmp_path / "s")) == expected
-    assert recorder.pack_left(tmp_path, but=tmp_path / "s") == []
-    packed = recorder.pack_left(tmp_path)
+    packed = launch.pack_dead(tmp_path)
     assert sorted(p.name for p in packed) == ["frames-00001.gz", "journal-00001.gz"]
     assert list(journal.read(tmp_path / "s")) == expected
-    assert recorder.pack_left(tmp_path) == []
+    assert launch.pack_dead(tmp_path) == []
 
 
 def test_packing_again_after_a_crash_keeps_everything(tmp_path: Path):

@@ -125,6 +125,11 @@ def test_the_file_stops_a_worker_and_keeps_the_next_one_from_trading(tmp_path: P
             (tmp_path / KILL_FILE).write_text("somebody wrote this by hand")
             await come(lambda: latched(tmp_path) and not at.matching.open_orders(SYMBOL), 5.0, lambda: "orders stand")
             print(f"the file {KILL_FILE}: blocked, and nothing stood after {(time.monotonic() - began) * 1e3:.0f} ms")
+            trades.kill()
+            await trades.process.wait()
+            await asyncio.sleep(1.5)  # its lease
+            async with worker(tmp_path, at) as next_one:
+                assert next_one.worker.state.latched
 
     asyncio.run(drill())
 
