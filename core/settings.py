@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from core import form, live_settings
+from core import form, live_settings, ops_settings
 from core.mappings import MAPPINGS, Section, TableMapping
 
 PREFIX = "SCALP_"
@@ -195,6 +195,12 @@ class Settings(BaseSettings):
     paper: live_settings.Paper = live_settings.Paper()
     ledger: live_settings.Ledger = live_settings.Ledger()
     stream: live_settings.Stream = live_settings.Stream()
+    compute: ops_settings.Compute = "threads"  # dask: batch tasks run on a Dask cluster
+    dask: ops_settings.Dask = ops_settings.Dask()
+    up: ops_settings.Up = ops_settings.Up()
+    backfill: ops_settings.Backfill = ops_settings.Backfill()
+    alerts: ops_settings.Alerts = ops_settings.Alerts()
+    retention: ops_settings.Retention = ops_settings.Retention()
 
     @field_validator("data_dir")
     @classmethod
