@@ -1,4 +1,4 @@
-"""The knobs of running the whole: what `scalp up` starts, where batch work is computed, backfills, alerts, retention. Part of `core.settings`."""
+"""The knobs of running the whole: what `scalp up` starts, where batch work runs, backfills, alerts, retention. Part of `core.settings`."""
 
 from typing import Literal
 
