@@ -18,6 +18,7 @@ class Up(Section):
     restarts: NonNegativeInt = 5  # of one part within `restart_window_s`; then it is left down and said
     restart_window_s: PositiveFloat = 600.0
     worker_limit: PositiveInt = 2  # flow runs at a time
+    wait_s: NonNegativeFloat = 7_200.0  # a flow's run waits so long for the one before it in the data folder
 
 
 class Dask(Section):

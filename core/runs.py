@@ -1,12 +1,16 @@
 """What a stage has to say: what it made, what it left alone, and the facts its page shows."""
 
+import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from core import trail
 from core.store import Part
 
+RUN_FOLDER = trail.RUN_FOLDER  # the folder of the run that is at work
 STAGES = ("ingest", "features", "train", "deploy", "benchmark")
 
 
@@ -19,6 +23,26 @@ class Stage(msgspec.Struct, kw_only=True):
     parts: list[Part] = []  # what the next stage starts from
     warnings: list[str] = []
     facts: dict[str, Any] = {}
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """A part (or a file) that a run read or wrote, as it was then."""
+
+    part: str
+    content: str = ""
+    rows: int | None = None
+
+
+def new_run_id() -> str:
+    """Sorts by time, and two in a second differ."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def new_folder(data_dir: Path) -> Path:
+    """A folder for a run that begins now; its name is the run's id."""
+    folder = data_dir / "runs" / new_run_id()
+    folder.mkdir(parents=True)
+    return folder
 
 
 def save(folder: Path, stage: Stage) -> Path:

@@ -7,7 +7,8 @@ key or a wrong value is an error that names it. Nested keys are written `SCALP_T
 import difflib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +21,7 @@ from core.mappings import MAPPINGS, Section, TableMapping
 
 PREFIX = "SCALP_"
 CONFIG_FILE = "scalp.toml"
+SECRET = re.compile(r"key|secret|password|token|webhook")
 NOT_SETTINGS = {"SCALP_CONFIG"}  # which file to read: needed before the tree exists
 
 
@@ -290,6 +292,23 @@ def told(error: Any) -> str:
     names = {name.removeprefix(PREFIX).lower().replace("__", ".") for name in known(Settings)}
     near = difflib.get_close_matches(key, names, n=1)
     return f"{key}: there is no such key in {os.environ.get('SCALP_CONFIG', CONFIG_FILE)}" + (f" (did you mean {near[0]}?)" if near else "")
+
+
+def differing(config: Settings) -> dict[str, Any]:
+    """What differs from the defaults, as `section.key` -> value. Secrets, and URLs that may hold one, are only said to be set."""
+
+    def walk(now: dict[str, Any], usual: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+        for key, value in now.items():
+            before = usual.get(key)
+            if isinstance(value, dict) and isinstance(before, dict):
+                yield from walk(value, before, f"{prefix}{key}.")
+            elif value != before:
+                hidden = SECRET.search(key) or (isinstance(value, str) and "@" in value and "://" in value)
+                yield f"{prefix}{key}", "(set)" if hidden else value
+
+    usual = Settings.model_construct(**{name: of.get_default(call_default_factory=True) for name, of in Settings.model_fields.items()})
+    tell = {"exclude": {"data_dir"}, "mode": "json"}  # where it lies changes nothing
+    return dict(walk(config.model_dump(**tell), usual.model_dump(**tell)))
 
 
 @cache

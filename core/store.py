@@ -25,6 +25,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import trail
 from core.encodings import writer_options
 from core.hashing import Hashed
 from core.parts import TABLE, Lineage, Part
@@ -57,6 +58,7 @@ class Store:
     def __init__(self, root: str | Path, code: str = "") -> None:
         self.root = str(root)
         self.code = code
+        self.run_folder = trail.RUN_FOLDER.get()
         self.fs, base = fsspec.core.url_to_fs(self.root)
         self.base = str(base).rstrip("/")
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
@@ -178,6 +180,7 @@ class Store:
                 os.replace(temporary, final)  # noqa: PTH105
             else:
                 self.fs.mv(temporary, final)
+            trail.note(self.run_folder, str(part), lineage.content, lineage.rows, lineage.inputs)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 self.fs.rm_file(temporary)

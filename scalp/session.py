@@ -10,20 +10,18 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from core import machine, orchestrator, settings
+from core import machine, orchestrator, runs, settings
 from core.holding import holding
 from core.services import Service, free_ports, stop_leftovers
 from core.store import Store
@@ -68,11 +66,6 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def new_run_id() -> str:
-    """Sorts by time, and two in a second differ."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
 def prefect_server(config: settings.Settings, port: int) -> tuple[Service, dict[str, str]]:
     """The server, not yet started, and the environment that it and its clients share."""
     host = config.prefect.host
@@ -115,9 +108,8 @@ def session(what: str) -> Iterator[Session]:
         store = Store(config.lake, code=machine.code_version())
         if swept := store.sweep():
             log.info("removed %s of a run that was killed", counted(swept, "half-written file"))
-        run_id = new_run_id()
-        run_folder = config.data_dir / "runs" / run_id
-        run_folder.mkdir(parents=True)
+        run_folder = runs.new_folder(config.data_dir)
+        within = runs.RUN_FOLDER.set(run_folder)
         server, environment = prefect_server(config, config.prefect.port or free_ports(1)[0])
         log.info("starting Prefect", extra={"stage": "starting Prefect"})
         os.environ.update(environment)
@@ -127,6 +119,7 @@ def session(what: str) -> Iterator[Session]:
             server.wait_ready(config.prefect.start_timeout_s)
             imports.join()
             try:
-                yield Session(config, store, run_id, run_folder)
+                yield Session(config, store, run_folder.name, run_folder)
             finally:
+                runs.RUN_FOLDER.reset(within)
                 drain()
