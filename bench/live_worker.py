@@ -40,6 +40,7 @@ class Asked(Struct, kw_only=True):
     use: str = "in-process"
     symbols: tuple[str, ...] = ()
     clients: int = 0  # of /stream
+    rehearse_ms: float = 3.0
 
 
 class Fed(Binance):
@@ -134,6 +135,7 @@ async def measured(asked: Asked) -> dict[str, Any]:
     from serving.fanout import FanOut
     from serving.launch import Wanted, launch
     from serving.stream import Stream
+    from serving.worker import Rules
 
     meter, folder, say = Meter(), Path(asked.folder), lambda text: print(text, file=sys.stderr, flush=True)
     given = wire.Line.ask
@@ -148,7 +150,8 @@ async def measured(asked: Asked) -> dict[str, Any]:
     far = {"max_daily_loss": 1e7, "max_drawdown": 1e7, "max_loss_streak": 10**6, "max_leverage": 20.0, "max_orders_per_s": 50}
     wanted = Wanted(
         data_dir=folder, account="local/bench", ledger_url=f"sqlite:///{folder / 'ledger.db'}", limits=pack(LIMITS | far), models=models,
-        strategy="restless", params={"every_s": 1}, handling=Handling(reprice_ns=100_000_000, patience_ns=3 * 10**9, ioc_slip_bps=5.0),
+        strategy="restless", params={"every_s": 1}, rules=Rules(rehearse_ms=asked.rehearse_ms),
+        handling=Handling(reprice_ns=100_000_000, patience_ns=3 * 10**9, ioc_slip_bps=5.0),
         capital=10_000.0, rule=Rule(2, 3, 2, 3, 2, 2, volume_window=2),  # speaks after a few bars
     )  # fmt: skip
     metrics.SPANS.update({name: Kept() for name in metrics.SPANS})

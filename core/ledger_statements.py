@@ -30,7 +30,7 @@ class Statements:
         self._dialect: Any = connection.dialect
         self._driver: Any = connection.connection.driver_connection
         self._cursor = self._driver.cursor()
-        self._sqlite = self._dialect.name == "sqlite"
+        self.embedded = self._dialect.name == "sqlite"
         self._made: dict[tuple[Any, ...], Made] = {}
         self._begun = False
 
@@ -44,7 +44,7 @@ class Statements:
         if made.turned:
             values = {**values, **{name: turned(values[name]) for name, turned in made.turned.items()}}
         try:
-            if self._sqlite and not self._begun:
+            if self.embedded and not self._begun:
                 self._cursor.execute("BEGIN IMMEDIATE")  # a writer waits for another, it never fails half-way
             self._begun = True
             return self._cursor.execute(made.text, values if made.places is None else [values[name] for name in made.places])

@@ -113,6 +113,17 @@ class Writer:
             except IntegrityError as error:
                 raise LedgerError(f"an order {order.order_id} is in the ledger already: it is not sent twice") from error
 
+    def rehearse(self, order: Order) -> None:
+        """All that `intend` does but the commit: nothing of it stays. Does nothing where the ledger is not in this process's files, so that
+        no time on the network is spent on it."""
+        if not self._statements.embedded:
+            return
+        try:
+            self.check()
+            self._statements.run(INTEND, self._row(order, 0, Status.INTENT))
+        finally:
+            self._statements.rollback()
+
     def _row(self, order: Order, seq: int, status: Status, epoch: int | None = None) -> dict[str, Any]:
         return {
             "order_id": order.order_id, "account": self.account, "symbol": order.symbol, "side": order.side.value,

@@ -136,6 +136,9 @@ class Stream(Section):
     mute_s: PositiveFloat = 10.0  # a feed silent for longer is not healthy
     reconcile_s: PositiveFloat = 5.0
     timer_ms: PositiveInt = 100
+    rehearse_ms: NonNegativeFloat = (
+        3.0  # so long before a second closes the way of an order is gone through, to be quick when it counts; 0: never
+    )
     client_queue: PositiveInt = 1_000  # messages that may wait for one client of /stream; beyond, the oldest go and it is told
     rotate_mb: PositiveFloat = 64.0  # of recorded frames in a file
     journal: bool = True

@@ -92,6 +92,7 @@ def wanted_of(config: "Settings", account: str, models: "tuple[Model, ...]", kin
         rules=Rules(
             queue=config.stream.queue,
             timer_ms=config.stream.timer_ms,
+            rehearse_ms=config.stream.rehearse_ms,
             reconcile_s=config.stream.reconcile_s,
             answer_timeout_s=config.exchange.answer_timeout_s,
             mute_s=config.stream.mute_s,

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from core.events import Approved
-from core.orders import Balance, Fill, Held, Listing, Standing
+from core.orders import Balance, Fill, Held, Listing, Order, Standing
 from core.orders import Kind as OrderKind
 from serving import binance_listed as listed
 from serving import binance_words as words
@@ -110,6 +110,9 @@ class Binance:
         await account.run(self.urls.ws_api if self.spot else self.urls.ws, linked, self.rng, self.api_key)
 
     # Orders
+
+    def rehearse(self, order: Order) -> None:
+        self.rest.prepared("POST", "order", words.sent(order, self.listings[order.symbol], self.spot))
 
     async def send(self, approved: Approved) -> Answer:
         order = approved.order

@@ -12,7 +12,7 @@ from typing import Any
 import ccxt.pro
 
 from core.events import Approved
-from core.orders import Balance, Fill, Held, Kind, Listing, Standing, Tif
+from core.orders import Balance, Fill, Held, Kind, Listing, Order, Standing, Tif
 from serving import ccxt_words as words
 from serving.answers import NOT_SENT, joined, refused
 from serving.ccxt_calls import UNKNOWN_ORDER, Calls
@@ -121,6 +121,9 @@ class Ccxt:
         await keep_watching(watched, linked, self.rng, quiet=True)
 
     # Orders
+
+    def rehearse(self, order: Order) -> None:
+        """Nothing here is slow for having rested."""
 
     async def send(self, approved: Approved) -> Answer:
         order = approved.order

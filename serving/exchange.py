@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from core.events import Approved
-from core.orders import Balance, Fill, Held, Listing, Standing
+from core.orders import Balance, Fill, Held, Listing, Order, Standing
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -78,6 +78,10 @@ class Exchange(Protocol):
         ...
 
     async def send(self, approved: Approved) -> Answer: ...
+
+    def rehearse(self, order: Order) -> None:
+        """What `send` does before the bytes leave, as far as it changes nothing: so that it is quick when it counts."""
+        ...
 
     async def cancel(self, symbol: str, order_id: str) -> Answer: ...
 

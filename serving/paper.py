@@ -16,7 +16,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from core.events import Approved
-from core.orders import Balance, Fill, Held, Listing, Standing
+from core.orders import Balance, Fill, Held, Listing, Order, Standing
 from kernels.frames_live import Batch, Live
 from kernels.frames_live_scan import ASK_SIZE, ASKS, BIDS, DIFF, ID, KIND, MARK, N_ASKS, N_BIDS, SYMBOL
 from serving.answers import NOT_SENT, refused
@@ -135,6 +135,9 @@ class Paper:
             self._funding[symbol] = next_at
 
     # Orders
+
+    def rehearse(self, order: Order) -> None:
+        """Nothing here is slow for having rested."""
 
     async def send(self, approved: Approved) -> Answer:
         await asyncio.sleep(self.terms.order_ms / 1_000)

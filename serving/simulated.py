@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from core.events import Approved
 from core.market import Side
-from core.orders import Balance, Fill, Held, Listing, Standing
+from core.orders import Balance, Fill, Held, Listing, Order, Standing
 from kernels.frames_live import Live
 from kernels.matching import Matching
 from kernels.matching_words import New
@@ -206,6 +206,9 @@ class Simulated:
             self.matching.place(self.loop.clock(), new)
 
     # orders
+
+    def rehearse(self, order: Order) -> None:
+        """Nothing here is slow for having rested."""
 
     async def send(self, approved: Approved) -> Answer:
         order = approved.order

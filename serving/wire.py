@@ -163,10 +163,14 @@ class Wire:
         """Have `n` connections open ahead of the next requests. Raises `Unsent`."""
         self.idle += await asyncio.gather(*(self._open() for _ in range(n - len(self.idle))))
 
+    def request(self, verb: str, target: str) -> bytes:
+        """What goes over the line."""
+        length = "" if verb == "GET" else "Content-Length: 0\r\n"
+        return f"{verb} {self.prefix}{target} HTTP/1.1\r\n{self.fields}{length}\r\n".encode()
+
     async def ask(self, verb: str, target: str, *, timeout_s: float) -> Reply:
         """The answer to a request without a body; `target` is the path and the query. Raises `Unsent` or `Lost`."""
-        length = "" if verb == "GET" else "Content-Length: 0\r\n"
-        request = f"{verb} {self.prefix}{target} HTTP/1.1\r\n{self.fields}{length}\r\n".encode()
+        request = self.request(verb, target)
         async with self.turn:
             line = self._waiting() or await self._open()
             again = verb == "GET" and not line.fresh

@@ -37,7 +37,7 @@ from kernels import engine
 from kernels.engine_plan import Plan
 from kernels.frames_live import Live
 from monitoring import metrics
-from serving import upkeep
+from serving import rehearsal, upkeep
 from serving.desk import Desk
 from serving.exchange import Exchange, ExchangeError
 from serving.inbox import Inbox, Item
@@ -64,6 +64,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     dead_man_s: float = 10.0
     lease_s: float = 5.0
     equity_s: float = 10.0
+    rehearse_ms: float = 0.0
     keep_orders_on_stop: bool = False
 
 
@@ -223,6 +224,8 @@ class Worker:
         self.spawn("equity", upkeep.equity(self), vital=True)
         if self.rules.dead_man_s:
             self.spawn("dead man", upkeep.dead_man(self), vital=True)
+        if self.rules.rehearse_ms:
+            self.spawn("rehearse", rehearsal.rehearse(self))
         for name, work in self.beside.items():
             self.spawn(name, work(self), vital=True)
         await self._stopping.wait()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from core import ledger_control as control
 from core import ledger_reader as reader
@@ -242,3 +242,15 @@ def test_a_ledger_that_cannot_be_opened_says_so_without_the_password(url: str):
     with pytest.raises((LedgerError, OSError)) as told_error:
         Ledger(url)
     assert "secret" not in str(told_error.value)
+
+
+def test_a_rehearsal_leaves_nothing_and_holds_nobody_up(ledger: Ledger, writer: Writer):
+    writer.rehearse(order())
+    writer.intend(order(), seq=1)
+    writer.rehearse(order(2))
+    with ledger.write() as connection:
+        assert [row.order_id for row in connection.execute(select(tables.orders.c.order_id))] == [client_id(1, 1)]
+    ledger.take(ACCOUNT, "two", 10 * S, 5.0)
+    if ledger.engine.dialect.name == "sqlite":
+        with pytest.raises(StaleEpoch):
+            writer.rehearse(order(3))
