@@ -107,7 +107,7 @@ class Overflowed(Input, frozen=True):
 
 
 class Funding(Input, frozen=True):
-    """A futures venue paid (or took, below 0) `amount`, in quote currency."""
+    """A futures venue paid (or took, below 0) `amount`, in quote currency. `symbol` is empty where it did not say for which position."""
 
     symbol: str
     amount: float

@@ -142,8 +142,8 @@ def step(state: State, told: AnyInput | Batch, plan: Plan) -> Sequence[Decision]
         case Overflowed():
             commands.overflowed(state, told, out)
         case Funding():
-            if told.symbol in state.desks:
-                holdings.fund(state.holdings, told.symbol, told.amount)
+            if (of := told.symbol or holdings.largest(state.holdings)) in state.desks:
+                holdings.fund(state.holdings, of, told.amount)
                 commands.keep_limits(state, out)
         case Command():
             commands.command(state, told, out)

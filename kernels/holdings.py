@@ -101,6 +101,12 @@ def fund(holdings: Holdings, symbol: str, amount: float) -> None:
     value(position)
 
 
+def largest(holdings: Holdings) -> str:
+    """The symbol of the position that is worth most; the first symbol where nothing is held. Money that the venue does not tell the position
+    of is counted there: equity is right, whose it was is a guess."""
+    return max(holdings.positions, key=lambda symbol: abs(holdings.positions[symbol].cost / holdings.positions[symbol].per_quote))
+
+
 def adopt(holdings: Holdings, symbol: str, size: int, price: float, *, liquidation: float = 0.0) -> None:
     """The venue says we hold `size` (signed units): it is right. What differs is taken over at `price` (price units: the entry of a futures
     position that we knew nothing of, else the middle), and no fee. Raises `ValueError` where something differs and there is no price."""

@@ -62,9 +62,10 @@ class Reason(msgspec.Struct):
 
 
 class Update(msgspec.Struct):
-    """ACCOUNT_UPDATE."""
+    """ACCOUNT_UPDATE. `T`: when it happened, ms."""
 
     a: Reason
+    T: int = 0
 
 
 class Enveloped(msgspec.Struct):
@@ -145,10 +146,10 @@ class Account:
             case "executionReport":
                 self._ordered(msgspec.json.decode(text, type=words.Told), now)
             case "ACCOUNT_UPDATE":
-                why = msgspec.json.decode(text, type=Update).a
-                if why.m == "FUNDING_FEE":
-                    symbol = why.P[0].s if why.P else ""
-                    self.told(AccountEvent(funding=(symbol, sum(float(change.bc) for change in why.B))))
+                update = msgspec.json.decode(text, type=Update)
+                if (why := update.a).m == "FUNDING_FEE":
+                    symbol = why.P[0].s if why.P else ""  # cross margin: the balance alone is told
+                    self.told(AccountEvent(funding=(symbol, sum(float(change.bc) for change in why.B), update.T)))
             case _ if kind in GONE and self.gone is not None and not self.gone.done():
                 self.gone.set_result(f"the venue ended the user data stream ({kind})")
 

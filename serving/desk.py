@@ -5,6 +5,7 @@ Approved -> ledger -> send -> Ordered, Filled, or Unanswered;  Cancel -> cancel 
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,6 +30,7 @@ class Desk:
         self.blocked = ""
         self.turned_away: dict[str, str] = {}  # orders that were approved and must not be sent, and why
         self.doing: set[asyncio.Task[None]] = set()
+        self.funded: deque[tuple[str, float, int]] = deque(maxlen=1_000)  # newest fundings that were told: user data may repeat one
 
     def intend(self, approved: Approved, seq: int) -> bool:
         """Into the ledger, before it is sent; False where this worker may not send (any more)."""
@@ -136,8 +138,10 @@ class Desk:
             if event.standing is not None:
                 self.standing(event.standing)
         if event.funding is not None:
-            symbol, money = event.funding
-            self.put(Funding(ts=self.clock(), symbol=symbol, amount=money))
+            symbol, money, paid_at = event.funding
+            if (symbol, money, paid_at) not in self.funded:
+                self.funded.append((symbol, money, paid_at))
+                self.put(Funding(ts=self.clock(), symbol=symbol, amount=money))
 
     async def settled(self, seconds: float) -> bool:
         """Wait for what is on its way; False where it is not done in time."""

@@ -38,11 +38,15 @@ class Whole(Struct, frozen=True, kw_only=True):
 
 
 class AccountEvent(Struct, frozen=True, kw_only=True):
-    """User data: what became of an order, and the fill that did it, if one did. `funding` in quote currency."""
+    """User data: what became of an order, and the fill that did it, if one did.
+
+    `funding`: symbol (empty where the venue does not say whose it was), quote currency, and when it was paid by the venue's clock (ms): told
+    twice, it is one.
+    """
 
     standing: Standing | None = None
     fill: Fill | None = None
-    funding: tuple[str, float] | None = None
+    funding: tuple[str, float, int] | None = None
 
 
 Frames = Callable[[Sequence[bytes], int], None]  # payloads that arrived together, ts_recv

@@ -89,7 +89,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     reach: Reach | None = None  # None: nobody but us can cancel our orders, and there is no guard
     key: str = ""
     secret: str = ""
-    guard_s: float = 1.8  # the guard cancels all when the engine was silent for so long; 0: no guard
+    guard_s: float = 1.4  # the guard cancels all when the engine was silent for so long; 0: no guard
 
 
 class Launched(Struct, kw_only=True):

@@ -54,7 +54,7 @@ class Matched:
             fill = self.fill(update.fill) if update.fill is not None else None
             return AccountEvent(standing=self.standing(update.order), fill=fill)
         if update.reason == "FUNDING_FEE":
-            return AccountEvent(funding=(update.symbol, update.amount / 10.0**self.matching.decimals))
+            return AccountEvent(funding=(update.symbol, update.amount / 10.0**self.matching.decimals, update.ts // 1_000_000))
         return None
 
     def standing(self, order: VenueOrder) -> Standing:

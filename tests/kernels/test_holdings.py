@@ -149,6 +149,14 @@ def test_round_trips_lost_one_after_another(trips: list[int], streak: int):
     assert held.loss_streak == streak
 
 
+def test_money_of_no_named_position_counts_at_the_largest():
+    held = account()
+    assert holdings.largest(held) == next(iter(held.positions))
+    holdings.apply(held, fill(1, Side.BUY, 5))
+    holdings.apply(held, fill(2, Side.SELL, 9, symbol=SPOT))
+    assert holdings.largest(held) == SPOT
+
+
 def test_fees_and_funding_make_a_round_trip_lose():
     held = account()
     holdings.apply(held, fill(1, Side.BUY, 100, fee=10**6))

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from core import ledger_reader
-from core.events import Approved, Input
+from core.events import Approved, Funding, Input
 from core.ledger import Ledger
 from core.ledger_writer import Writer
 from core.orders import Kind, Order, Status, Tif
@@ -80,6 +80,24 @@ def test_user_data_told_twice_or_out_of_order_fills_once(shared: Path, tmp_path:
         await office.send(office.trader.order())
         await office.trader.until(lambda: office.fills() == office.venue_fills() and len(office.fills()) >= 5)
         await office.trader.until(lambda: all(office.status(order) is Status.FILLED for order in orders))
+
+    work(shared, tmp_path, adapter, case)
+
+
+def test_funding_told_twice_is_counted_once(shared: Path, tmp_path: Path, adapter: str) -> None:
+    if adapter != NATIVE[0]:
+        pytest.skip("only futures pay funding")
+
+    async def case(office: Office) -> None:
+        await office.trader.buy()
+        office.trader.fault("duplicate", where="account", stream="ACCOUNT_UPDATE")
+        office.trader.fault("funding", symbol=SYMBOL, rate="0.001")
+        await office.trader.until(lambda: any(isinstance(told, Funding) for told in office.inputs))
+        await asyncio.sleep(0.3)
+        office.trader.fault("funding", symbol=SYMBOL, rate="0.002")
+        await office.trader.until(lambda: sum(isinstance(told, Funding) for told in office.inputs) > 1)
+        first, second = [told.amount for told in office.inputs if isinstance(told, Funding)]
+        assert second < first < 0
 
     work(shared, tmp_path, adapter, case)
 

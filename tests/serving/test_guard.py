@@ -31,7 +31,7 @@ async def gone(one: Child) -> bool:
 
 def test_a_worker_that_hangs_is_blocked_and_its_orders_are_gone_before_it_can_say_a_word(tmp_path: Path):
     async def drill() -> None:
-        async with venue(1.0) as at, child(tmp_path, at, guard_s=1.8) as hangs:
+        async with venue(1.0) as at, child(tmp_path, at, guard_s=1.4) as hangs:
             await hangs.until("resting {")
             await come(lambda: bool(at.matching.open_orders(SYMBOL)), 5.0, lambda: "no order stands")
             hangs.kill(signal.SIGSTOP)
@@ -53,7 +53,7 @@ def test_a_worker_that_hangs_is_blocked_and_its_orders_are_gone_before_it_can_sa
 
 def test_a_worker_that_was_killed_leaves_no_order_behind_and_the_next_one_may_trade(tmp_path: Path):
     async def drill() -> None:
-        async with venue(1.0) as at, child(tmp_path, at, guard_s=1.8) as dies:
+        async with venue(1.0) as at, child(tmp_path, at, guard_s=1.4) as dies:
             await dies.until("resting {")
             await come(lambda: bool(at.matching.open_orders(SYMBOL)), 5.0, lambda: "no order stands")
             dies.kill()
@@ -72,7 +72,7 @@ def test_a_worker_that_was_killed_leaves_no_order_behind_and_the_next_one_may_tr
 
 def test_a_worker_that_ends_in_order_needs_no_guard_any_more(tmp_path: Path):
     async def drill() -> None:
-        async with venue(1.0) as at, child(tmp_path, at, guard_s=1.8, stops=True) as ends:
+        async with venue(1.0) as at, child(tmp_path, at, guard_s=1.4, stops=True) as ends:
             await ends.until("ready")
             ends.kill(signal.SIGTERM)
             assert await ends.ended() == 0, ends.told

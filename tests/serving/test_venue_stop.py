@@ -33,7 +33,7 @@ def falls(at: Venue, price: int) -> None:
     at.matching.trade(time.time_ns(), SYMBOL, -1, price, 1)
 
 
-@pytest.mark.parametrize("guard_s", [0.0, 1.8], ids=["alone", "with its guard"])
+@pytest.mark.parametrize("guard_s", [0.0, 1.4], ids=["alone", "with its guard"])
 def test_where_the_worker_is_killed_and_the_market_falls_the_venue_closes_the_position_and_the_next_worker_knows(
     tmp_path: Path, guard_s: float
 ):
