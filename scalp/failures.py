@@ -1,13 +1,13 @@
 """How a verb ends badly: the errors a person can do something about, each as one line and an exit code."""
 
-import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from rich.markup import escape
 
 from core import settings
+from core.causes import cause_of
 from core.holding import Held
 from core.services import ServiceError
 from core.settings import SettingsError
@@ -43,31 +43,9 @@ def guarded(verb: Callable[[], int]) -> int:
 
 
 def cause(error: BaseException) -> str:
-    """The one line that says what went wrong: the deepest cause's own words."""
-    while error.__cause__ is not None and not str(error):
-        error = error.__cause__
-    if not isinstance(error, StoreError) and (full := next(filter(of_full_disk, chain(error)), None)):
-        return full_disk(getattr(full, "filename", None) or settings.load().data_dir)
-    if isinstance(error, ServiceError) and shutil.disk_usage(settings.load().data_dir).free < FULL:
-        return full_disk(settings.load().data_dir)  # a server's log does not always say why it ended
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    text = str(error) or type(error).__name__
-    if "\nTraceback" in f"\n{text}" and not isinstance(error, ServiceError):  # a library's message with another error in full
-        text = text.strip().splitlines()[-1]
-    return text if isinstance(error, ValueError | RuntimeError | OSError) else f"{type(error).__name__}: {text}"
-
-
-def full_disk(where: object) -> str:
-    return f"the disk is full ({where}); what was finished is kept. Free some space and run again"
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that led to it."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def of_full_disk(error: BaseException) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "disk is full" in str(error)
+    """The one line that says what went wrong; under a server that failed, the end of its log."""
+    data_dir = settings.load().data_dir
+    full = data_dir.exists() and shutil.disk_usage(data_dir).free < FULL
+    told = cause_of(error, data_dir=data_dir, full=full)
+    log = str(error).partition("\n")[2] if isinstance(error, ServiceError) and told.kind != "disk" else ""
+    return f"{told.line}\n{log}" if log else told.line
