@@ -102,8 +102,8 @@ def fund(holdings: Holdings, symbol: str, amount: float) -> None:
 
 
 def largest(holdings: Holdings) -> str:
-    """The symbol of the position that is worth most; the first symbol where nothing is held. Money that the venue does not tell the position
-    of is counted there: equity is right, whose it was is a guess."""
+    """The symbol of the position that is worth most; the first where nothing is held. Money that the venue does not name the position of is
+    counted there: equity is right, whose it was is a guess."""
     return max(holdings.positions, key=lambda symbol: abs(holdings.positions[symbol].cost / holdings.positions[symbol].per_quote))
 
 

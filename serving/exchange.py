@@ -40,7 +40,7 @@ class Whole(Struct, frozen=True, kw_only=True):
 class AccountEvent(Struct, frozen=True, kw_only=True):
     """User data: what became of an order, and the fill that did it, if one did.
 
-    `funding`: symbol (empty where the venue does not say whose it was), quote currency, and when it was paid by the venue's clock (ms): told
+    `funding`: symbol (empty where the venue does not say whose it was), quote currency, and when it was paid (ms, the venue's clock): told
     twice, it is one.
     """
 
