@@ -9,54 +9,80 @@ import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from core import machine, runs, settings
+from core import asking, machine, runs, settings
+from core.asking import Grain
 from core.parts import told
 from core.store import Part, Store
-from tasks.feature_days import Days, clean_parts, days_of, stage, with_neighbours
+from tasks.asked import parts_asked
+from tasks.feature_days import Days, days_of, stage, with_neighbours
 from tasks.features import build_bars, build_inputs, build_labels, check_features
+from tasks.hooks import HOOKS
 from tasks.pages import publish
+from tasks.run_record import run_of
+from tasks.span import INSTRUMENTS
 from tasks.trade_features import INPUTS, beside, build_trade_inputs, trade_stage
 
 WORKERS = 2  # symbols side by side; Polars has threads of its own
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=WORKERS)
-Grain = Literal["second", "trade", "both"]
 
 
-def run_name() -> str:
-    return f"features of {told(flow_run.parameters.get('parts') or ())}".removesuffix(" of ")
+def asked_name() -> str:
+    return f"features of {asking.named(flow_run.parameters)}"
 
 
-@flow(flow_run_name=run_name, validate_parameters=False, task_runner=RUNNER)
+def parts_name() -> str:
+    return f"features of {told(flow_run.parameters['parts'])}"
+
+
+@flow(name="features", flow_run_name=asked_name, task_runner=RUNNER, **HOOKS)
 async def features(
-    parts: Sequence[Part] | None,
-    run_folder: Path,
     venue: str = "*",
-    symbols: Sequence[str] = (),
+    symbols: tuple[str, ...] = (),
     start: date | None = None,
     end: date | None = None,
-    grain: Grain = "second",
+    grain: Grain = Grain.SECOND,
 ) -> runs.Stage:
-    """Build the days of `parts`; without parts, the clean days there are of this venue and these symbols, from `start` to `end`.
+    """Bars, model inputs and labels of the clean days there are. A day that is up to date is not built again.
 
-    A row is a `grain`: a second, a trade, or there are both tables. The result is kept in `run_folder`.
+    Args:
+        venue: Only this venue, such as binance-usdm; * for all.
+        symbols: Only these symbols, such as BTCUSDT; none for all.
+        start: The first day (UTC); empty for the first there is.
+        end: The last day (UTC), included; empty for the last there is.
+        grain: A row for every second (with bars and labels), for every trade, or both.
     """
+    asked: dict[str, Any] = {"venue": venue, "symbols": symbols, "start": start, "end": end}
+    async with run_of("features", asked | {"grain": grain}) as folder:
+        store = Store(settings.load().lake)
+        return await build(folder, parts_asked(store, INSTRUMENTS, hint="scalp ingest makes it", **asked), grain)
+
+
+@flow(name="features", flow_run_name=parts_name, task_runner=RUNNER, validate_parameters=False, **HOOKS)
+async def features_of(parts: Sequence[Part]) -> runs.Stage:
+    """The features of every second of these parts' days: a stage of a larger run."""
+    async with run_of("features", {"parts": [str(part) for part in parts]}) as folder:
+        return await build(folder, parts, Grain.SECOND)
+
+
+async def build(folder: Path, parts: Sequence[Part], grain: Grain) -> runs.Stage:
+    """Build the days of `parts`; the result is kept in the run's `folder`."""
     config = settings.load()
     store = Store(config.lake, code=machine.code_version())
-    days = days_of(parts if parts is not None else clean_parts(store, venue=venue, symbols=symbols, start=start, end=end))
-    if grain == "trade":
+    days = days_of(parts)
+    if grain == Grain.TRADE:
         made = of_trades(store, days, config)
-        runs.save(run_folder, made)
+        runs.save(folder, made)
         return made
     made = of_seconds(store, days, config)
-    if grain == "both":
+    if grain == Grain.BOTH:
         made = beside(made, of_trades(store, days, config))
-    runs.save(run_folder, made)
+    runs.save(folder, made)
     await publish(made, store)
     return made
 

@@ -12,46 +12,71 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 
-from core import machine, runs, settings
+from core import asking, machine, runs, settings
+from core.asking import Source
 from core.market import GENERATED
 from core.settings import Settings
 from core.store import Store
 from tasks.accounts import close_accounts
+from tasks.announcing import INGESTED, announce
 from tasks.archives import archives_in, read_archive
 from tasks.clean import clean_day
 from tasks.generated import write_market
+from tasks.hooks import HOOKS
 from tasks.ingest import after, beside, instruments_of, refuse_errors, summed, touched
 from tasks.pages import publish
 from tasks.recordings import read_recording, recordings_in
+from tasks.run_record import run_of
 from tasks.tables import mapping_called, read_table_file, read_tables
 
 InThread = Callable[..., Awaitable[Any]]
 
 
-@flow(flow_run_name="ingest {source}", validate_parameters=False)
-async def ingest(source: str, folder: Path | None = None, mapping: str = "", run_folder: Path | None = None, venue: str = "") -> runs.Stage:
+def asked_name() -> str:
+    return f"ingest {flow_run.parameters['source']}"
+
+
+@flow(name="ingest", flow_run_name=asked_name, **HOOKS)
+async def ingest(source: Source = Source.GENERATED, folder: Path | None = None, mapping: str = "", venue: str = "") -> runs.Stage:
+    """Market data into the lake: raw parts, then clean days, checked and accounted for. Files that are known are not read again.
+
+    Args:
+        source: generated (the built-in market), recordings (raw frames), archives (zip files of data.binance.vision) or tables (Parquet).
+        folder: Where the recordings, archives or tables lie; not for the generated market.
+        mapping: For tables, the mapping that names their columns: standx, crypto-microstructure or one of scalp.toml; empty for the
+            one that the settings say.
+        venue: For archives, binance-spot, binance-usdm or binance-cm where neither folders nor columns tell it.
+    """
+    async with run_of("ingest", {"source": source, "folder": folder, "mapping": mapping, "venue": venue}) as run_folder:
+        stage = await read_all(run_folder, source, folder, mapping, venue)
+        if days := sorted(day["day"] for day in stage.facts["days"] if day["changed"]):
+            announce(INGESTED, first_day=days[0], last_day=days[-1])
+        refuse_errors(stage)
+        return stage
+
+
+async def read_all(run_folder: Path, source: Source, folder: Path | None, mapping: str, venue: str) -> runs.Stage:
     """Read the files that are new or changed, and build the days they touch; the result is kept in `run_folder`.
 
-    `source` is `generated`, `recordings`, `archives` or `tables`; `folder` is where the latter three lie, `mapping` names the columns
-    of tables, `venue` is that of archives whose folders do not tell it.
-    Raises `IngestError` where a file could not be read to its end, once everything sound is kept and told.
+    Files that could not be read to their end are told by the stage (`refuse_errors`), once everything sound is kept.
     """
     config, began = settings.load(), time.monotonic()
+    mapping = mapping or config.ingest.mapping
+    asking.source(config, source, folder, mapping, venue)
     store = Store(config.lake, code=machine.code_version())
     store.sweep()
     in_thread = limited(config.ingest.workers)
 
-    files = await read(store, config, source, folder, mapping or config.ingest.mapping, venue, in_thread)
+    files = await read(store, config, source, folder, mapping, venue, in_thread)
     built = [build(store, config, files, *instrument, in_thread) for instrument in instruments_of(files)]
     days = [day for of_one in await asyncio.gather(*built) for day in of_one]
     accounts = close_accounts(store, files)
 
     stage = summed(source, files, accounts, days, time.monotonic() - began, store)
-    if run_folder:
-        runs.save(run_folder, stage)
+    runs.save(run_folder, stage)
     await publish(stage, store)
-    refuse_errors(stage)
     return stage
 
 
@@ -67,21 +92,19 @@ def limited(workers: int) -> InThread:
 
 
 async def read(
-    store: Store, config: Settings, source: str, folder: Path | None, mapping: str, venue: str, in_thread: InThread
+    store: Store, config: Settings, source: Source, folder: Path | None, mapping: str, venue: str, in_thread: InThread
 ) -> list[dict[str, Any]]:
     """The facts of every file, read at once as far as there are workers."""
-    if source == GENERATED:
+    if folder is None:
         paths = await in_thread(write_market, config.generator, config.data_dir / "generated")
         started: list[Any] = [
             in_thread(read_recording, store, str(p), quality=config.quality, venue=GENERATED, generated=True) for p in paths
         ]
-    elif folder is None:
-        raise settings.SettingsError(f"source {source!r} needs a folder: --from FOLDER")
-    elif source == "tables":
+    elif source == Source.TABLES:
         of = mapping_called(mapping, config.mappings)
         start: Any = partial(in_thread, read_table_file)
         started = read_tables(store, folder, mapping, of, config.quality, config.ingest.keep_levels, each=start)
-    elif source == "archives":
+    elif source == Source.ARCHIVES:
         started = [in_thread(read_archive, store, str(path), venue=venue) for path in archives_in(folder)]
     else:
         started = [in_thread(read_recording, store, str(path), quality=config.quality) for path in recordings_in(folder)]

@@ -8,28 +8,45 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from core import machine, runs, settings
+from core.asking import Source
 from core.runs import Stage
 from core.store import Store
-from flows.benchmark import benchmark
-from flows.deploy import deploy
-from flows.features import features
+from flows.benchmark import benchmark_of
+from flows.deploy import deploy_trained
+from flows.features import features_of
 from flows.ingest import ingest
-from flows.train import train
+from flows.train import train_on
+from tasks.hooks import HOOKS
 from tasks.report import report
+from tasks.run_record import run_of
 
 log = logging.getLogger("scalp")
 
 
-@flow(flow_run_name="nightly {source}", validate_parameters=False)
-async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Path, venue: str = "") -> list[Stage]:
-    """Run the five stages; whatever happens, the report tells of those that ended.
+def asked_name() -> str:
+    return f"nightly {flow_run.parameters['source']}"
 
-    `source` is `generated`, `recordings`, `archives` or `tables`; `folder` is where the latter three lie; `mapping` names the
-    columns of tables, `venue` is that of archives whose folders do not tell it.
-    Results are kept in `run_folder`, stage by stage. The first stage that fails ends the run with its error.
+
+@flow(name="nightly", flow_run_name=asked_name, **HOOKS)
+async def nightly(source: Source = Source.GENERATED, folder: Path | None = None, mapping: str = "", venue: str = "") -> list[Stage]:
+    """All five stages in one run, from market data to a served, measured model; whatever happens, a report tells of those that ended.
+
+    Args:
+        source: generated (the built-in market), recordings (raw frames), archives (zip files of data.binance.vision) or tables (Parquet).
+        folder: Where the recordings, archives or tables lie; not for the generated market.
+        mapping: For tables, the mapping that names their columns: standx, crypto-microstructure or one of scalp.toml; empty for the
+            one that the settings say.
+        venue: For archives, binance-spot, binance-usdm or binance-cm where neither folders nor columns tell it.
     """
+    async with run_of("nightly", {"source": source, "folder": folder, "mapping": mapping, "venue": venue}) as run_folder:
+        return await five_stages(run_folder, source, folder, mapping, venue)
+
+
+async def five_stages(run_folder: Path, source: Source, folder: Path | None, mapping: str, venue: str) -> list[Stage]:
+    """Results and report are kept in `run_folder`, stage by stage. The first stage that fails ends the run with its error."""
     config = settings.load()
     store = Store(config.lake, code=machine.code_version())
     done: list[Stage] = []
@@ -41,11 +58,11 @@ async def nightly(source: str, folder: Path | None, mapping: str, run_folder: Pa
         return done[-1]
 
     try:
-        ingested = await told(ingest(source, folder, mapping, run_folder, venue))
-        built = await told(features(ingested.parts, run_folder))
-        trained = await told(train(built.parts, run_folder))
-        await told(deploy(trained, run_folder))
-        await told(benchmark(done, run_folder))
+        ingested = await told(ingest(source, folder, mapping, venue))
+        built = await told(features_of(ingested.parts))
+        trained = await told(train_on(built.parts))
+        await told(deploy_trained(trained))
+        await told(benchmark_of(done))
     except Exception as error:
         try:
             report(run_folder, store, failure=str(error) or type(error).__name__, at=runs.STAGES[len(done)])

@@ -1,7 +1,6 @@
 """`scalp bench`: what this machine measures, beside the peers where asked, as one table."""
 
 import json
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,10 +14,8 @@ from core.benches import missing, named
 from core.runs import Stage
 from scalp.console import counted, err, out, seconds
 from scalp.failures import FAILED, OK, UsageError, guarded
-from scalp.running import attempt, trained_stage
-from scalp.session import Session
+from scalp.running import attempt
 
-log = logging.getLogger("scalp")
 WIDE, ROOMY = 150, ("±", "MB", "first")
 UNSEEN = 190  # columns where nobody looks: a file, a pipe
 
@@ -33,7 +30,7 @@ def bench(names: Sequence[str], *, peers: bool, as_json: bool) -> int:
             raise UsageError(f"there is no benchmark {unknown[0]}; there are {', '.join(named())}")
         if beside and (reason := missing()):
             raise UsageError(reason)
-        now, failure = attempt("scalp bench", lambda session: flow(session, names, beside), as_json=as_json)
+        now, failure = attempt("scalp bench", lambda _: flow(names, beside), as_json=as_json)
         stage = runs.load(now.run_folder).get("benchmark")
         facts: dict[str, Any] = stage.facts if stage else {}
         rows = facts.get("rows") or []
@@ -54,17 +51,10 @@ def bench(names: Sequence[str], *, peers: bool, as_json: bool) -> int:
     return guarded(verb)
 
 
-async def flow(now: Session, names: Sequence[str], beside: bool) -> Stage:
+async def flow(names: Sequence[str], beside: bool) -> Stage:
     from flows.benchmark import benchmark
 
-    if names:
-        return await benchmark([], now.run_folder, peers=True, names=names)
-    try:
-        trained = [trained_stage(now.config.data_dir, "")]
-    except UsageError:  # a fresh clone has no model yet: the rest can be measured
-        log.warning("there is no model yet (scalp run or scalp train makes one): training and inference are not measured")
-        trained = []
-    return await benchmark(trained, now.run_folder, whole=True, peers=beside)
+    return await benchmark(peers=beside, names=tuple(names))
 
 
 def verdict(rows: Sequence[Mapping[str, Any]], took: str) -> str:

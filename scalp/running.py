@@ -15,15 +15,16 @@ import msgspec
 from rich.markup import escape
 
 from core import orchestrator, runs, settings
+from core.asking import ANY, Grain
 from core.holding import holding
-from core.runs import Stage
 from core.services import free_ports
-from core.store import Part, Store
+from core.store import Store
 from scalp import summary
 from scalp.console import err, out, progress, seconds
-from scalp.failures import FAILED, OK, REFUSED, UsageError, cause, guarded
+from scalp.failures import FAILED, OK, REFUSED, cause, guarded
 from scalp.session import Session, prefect_server, session
-from scalp.sources import resolve
+from scalp.sources import resolve, typed
+from tasks.asked import model_asked, parts_asked
 
 log = logging.getLogger("scalp")
 
@@ -35,10 +36,10 @@ def run(source: str, folder: Path | None, mapping: str, venue: str = "", *, as_j
         asked = resolve(source, folder, mapping, venue)
         began = time.perf_counter()
 
-        async def flows(now: Session) -> Any:
+        async def flows(_: Session) -> Any:
             from flows.nightly import nightly
 
-            return await nightly(*asked, now.run_folder, venue)
+            return await nightly(*asked, venue)
 
         now, failure = attempt("scalp run", flows, as_json=as_json)
         stages = runs.load(now.run_folder)
@@ -74,15 +75,6 @@ def interrupt_on_terminate() -> None:
     """SIGTERM ends a run as Ctrl-C does."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def stored(store: Store, table: str, venue: str, symbol: str, hint: str) -> list[Part]:
-    """Parts of a table that are there, or a usage error with what would make them."""
-    found = store.parts(table, venue, symbol)
-    if not found:
-        there = sorted({f"{p.venue} {p.symbol}" for p in store.parts(table)})
-        raise UsageError(f"no {table} for {venue} {symbol}" + (f"; there are {', '.join(there)}" if there else f"; {hint}"))
-    return found
 
 
 def stage(
@@ -130,54 +122,46 @@ def wired(
     version_id: str,
 ) -> Callable[[Session], Any]:
     """The stage's flow, given what the verb was asked; checked before anything is started."""
+    symbols = () if symbol == ANY else (symbol,)
     if name == "ingest":
-        of = "" if venue == "*" else venue
+        of = "" if venue == ANY else venue
         asked = resolve(source, folder, mapping, of)
 
-        async def ingest(now: Session) -> Any:
+        async def ingest(_: Session) -> Any:
             from flows.ingest import ingest as flow
 
-            return await flow(*asked, now.run_folder, of)
+            return await flow(*asked, of)
 
         return ingest
     if name == "features":
-        parts = stored(store, "clean_market__trades", venue, symbol, "scalp ingest makes them")
+        with typed():
+            parts_asked(store, "clean_market__trades", hint="scalp ingest makes it", venue=venue, symbols=symbols)
 
-        async def features(now: Session) -> Any:
+        async def features(_: Session) -> Any:
             from flows.features import features as flow
 
-            return await flow(parts, now.run_folder, grain=grain)  # pyright: ignore[reportArgumentType]
+            return await flow(venue, symbols, grain=Grain(grain))
 
         return features
     if name == "train":
-        inputs = stored(store, "feat_market__1s_inputs", venue, symbol, "scalp features makes them")
+        with typed():
+            parts_asked(store, "feat_market__1s_inputs", hint="scalp features makes it", venue=venue, symbols=symbols)
 
-        async def train(now: Session) -> Any:
+        async def train(_: Session) -> Any:
             from flows.train import train as flow
 
-            return await flow(inputs, now.run_folder)
+            return await flow(venue, symbols)
 
         return train
-    trained = trained_stage(config.data_dir, version_id)
+    with typed():
+        model_asked(config.data_dir, version_id)
 
-    async def deploy(now: Session) -> Any:
+    async def deploy(_: Session) -> Any:
         from flows.deploy import deploy as flow
 
-        return await flow(trained, now.run_folder, again=bool(version_id))
+        return await flow(version_id)
 
     return deploy
-
-
-def trained_stage(data_dir: Path, version_id: str) -> Stage:
-    """The stage result kept with a trained model; the newest where no version is named."""
-    done = sorted((data_dir / "models").glob("*/train.json"), key=lambda p: p.stat().st_mtime)
-    if not done:
-        raise UsageError("there is no trained model yet; scalp run or scalp train makes one")
-    chosen = [p for p in done if p.parent.name == version_id] if version_id else done[-1:]
-    if not chosen:
-        raise UsageError(f"no model {version_id}; there are {', '.join(p.parent.name for p in done)}")
-    facts = json.loads(chosen[0].read_bytes())
-    return Stage(name="train", changed=False, facts=facts | {"folder": str(chosen[0].parent)})
 
 
 def version_text(n: int | None, versions: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from core.store import Part, Store
 from kernels.features import WARM_UP, feature_set_hash, names
 from tasks import memory
 from tasks.features import INPUTS, LABELS
-from tasks.span import DAY, INSTRUMENTS
+from tasks.span import DAY
 
 Days = dict[tuple[str, str], list[date]]
 
@@ -20,22 +20,6 @@ def days_of(parts: Iterable[Part]) -> Days:
     for part in parts:
         found.setdefault((part.venue, part.symbol), set()).add(part.day)
     return {instrument: sorted(days) for instrument, days in sorted(found.items())}
-
-
-def clean_parts(
-    store: Store, *, venue: str = "*", symbols: Sequence[str] = (), start: date | None = None, end: date | None = None
-) -> list[Part]:
-    """The clean days there are from `start` to `end` (both included). None at all raises `ValueError` that says what was looked for."""
-    found = [
-        part
-        for symbol in symbols or ("*",)
-        for part in store.parts(INSTRUMENTS, venue, symbol)
-        if (start is None or part.day >= start) and (end is None or part.day <= end)
-    ]
-    if not found:
-        asked = f"venue {venue}, symbols {', '.join(symbols) or '*'}, days {start or 'any'} to {end or 'any'}"
-        raise ValueError(f"no clean data to build features from ({asked}); ingest it first")
-    return found
 
 
 def with_neighbours(store: Store, days: Days, table: str = INPUTS) -> Days:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core import runs
+from core.asking import BadParameter, Source
 from flows.ingest import ingest
 from tasks.ingest import IngestError
 
@@ -40,46 +41,64 @@ def record(path: Path, first_ms: int, n: int, *, snapshot: bool = True, after: i
     return path.read_bytes()
 
 
-def run(folder: Path, run_folder: Path) -> runs.Stage:
-    return asyncio.run(ingest("recordings", folder, "", run_folder))
+def run(folder: Path) -> runs.Stage:
+    return asyncio.run(ingest(Source.RECORDINGS, folder))
+
+
+def kept(data_dir: Path) -> runs.Stage:
+    """What the last run has in its folder."""
+    return runs.load(max((data_dir / "runs").iterdir()))["ingest"]
 
 
 def test_a_second_run_does_nothing_and_a_later_day_goes_on_from_the_first(data_dir: Path, tmp_path: Path):
-    folder, told = tmp_path / "recordings", tmp_path / "run"
+    folder = tmp_path / "recordings"
     folder.mkdir()
     record(folder / "btcusdt_20240808.gz", MIDNIGHT_MS - 20_000, 20)
-    first = run(folder, told)
+    first = run(folder)
     assert (first.changed, [p.day.isoformat() for p in first.parts]) == (True, ["2024-08-08"])
-    second = run(folder, told)
+    second = run(folder)
     assert not second.changed
     assert [day["changed"] for day in second.facts["days"]] == [False]
-    assert runs.load(told)["ingest"].facts == second.facts
+    assert kept(data_dir).facts == second.facts
 
     record(folder / "btcusdt_20240809.gz", MIDNIGHT_MS, 10, snapshot=False, after=30)
-    third = run(folder, told)
+    third = run(folder)
     assert [day["day"] for day in third.facts["days"]] == ["2024-08-08", "2024-08-09"]
     assert [(day["sequence_breaks"], day["book_known_share"]) for day in third.facts["days"]] == [(0, 1.0), (0, 1.0)]
 
 
 def test_a_cut_file_fails_by_name_keeps_what_was_sound_and_heals(data_dir: Path, tmp_path: Path):
-    folder, told = tmp_path / "recordings", tmp_path / "run"
+    folder = tmp_path / "recordings"
     folder.mkdir()
     whole = record(folder / "btcusdt_20240808.gz", MIDNIGHT_MS - 20_000_000, 4_000)
     (folder / "btcusdt_20240808.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(IngestError, match=r"btcusdt_20240808.gz.* at compressed byte"):
-        run(folder, told)
-    kept = runs.load(told)["ingest"]
-    assert 0 < kept.facts["days"][0]["trades"] < 4_000
-    assert kept.facts["files"][0]["rows"] == sum(kept.facts["files"][0][way] for way in ("clean", "duplicate", "quarantined"))
+        run(folder)
+    told = kept(data_dir)
+    assert 0 < told.facts["days"][0]["trades"] < 4_000
+    assert told.facts["files"][0]["rows"] == sum(told.facts["files"][0][way] for way in ("clean", "duplicate", "quarantined"))
 
     (folder / "btcusdt_20240808.gz").write_bytes(whole)
-    healed = run(folder, told)
+    healed = run(folder)
     assert healed.facts["days"][0]["trades"] == 4_000
     assert healed.facts["files"][0]["error"] is None
 
 
-@pytest.mark.parametrize("missing", ["nowhere", "empty"])
-def test_a_folder_without_recordings_is_said_to_be_one(data_dir: Path, tmp_path: Path, missing: str):
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"folder": "nowhere"}, "folder: there is no folder .*nowhere"),
+        ({"folder": "empty"}, r"folder: .*empty is empty; expected \*.gz"),
+        ({}, "folder: the source recordings needs one"),
+        ({"folder": "empty", "venue": "binance-spot"}, "venue: it goes with the source archives"),
+        ({"source": "tables", "folder": "empty", "mapping": "nobody"}, "mapping: there is no 'nobody'; there are standx"),
+        ({"source": "generated", "folder": "empty"}, "folder: it goes with"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(value.values()) or "no folder",
+)
+def test_what_cannot_be_meant_is_refused_by_name_before_any_work(data_dir: Path, tmp_path: Path, asked: dict[str, str], said: str):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=missing):
-        run(tmp_path / missing, tmp_path / "run")
+    where = {"folder": tmp_path / asked["folder"]} if "folder" in asked else {}
+    with pytest.raises(BadParameter, match=said):
+        asyncio.run(ingest(**{"source": "recordings"} | asked | where))  # pyright: ignore[reportArgumentType]
+    assert not (data_dir / "lake").exists()

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core.asking import Source
 from core.settings import Quality
 from core.store import Store
 from tasks import archive_batches, archive_bytes, archives
@@ -333,8 +334,8 @@ def test_a_day_of_an_archive_goes_through_ingest_and_features(data_dir: Path, tm
         lines.append(f"{at},{61_000 + step / 10:.1f},{size / 1000},{at},{at},{MIDNIGHT + 200 * at},{'true' if at % 2 else 'false'}")
     archive(tmp_path / "futures" / "um", text(lines))
     with prefect_test_harness(server_startup_timeout=120):
-        first = asyncio.run(ingest("archives", tmp_path / "futures", "", tmp_path / "run"))
-        again = asyncio.run(ingest("archives", tmp_path / "futures", "", tmp_path / "run"))
-        made = asyncio.run(features(first.parts, tmp_path / "run"))
+        first = asyncio.run(ingest(Source.ARCHIVES, tmp_path / "futures"))
+        again = asyncio.run(ingest(Source.ARCHIVES, tmp_path / "futures"))
+        made = asyncio.run(features(first.parts[0].venue))
     assert (first.facts["days"][0]["trades"], first.facts["files"][0]["clean"], again.changed) == (20_000, 20_000, False)
     assert made.facts["days"][0]["complete_rows"] > 3_000

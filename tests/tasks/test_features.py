@@ -203,8 +203,3 @@ def test_too_little_data_is_a_warning_for_a_day_and_an_error_for_all(store: Stor
     plenty = {**facts[0], "day": "2026-01-07", "complete_rows": 5}
     made = feature_days.stage({("test", "SHORT"): [*days, date(2026, 1, 7)]}, [*facts, plenty], seconds=1.0)
     assert (len(made.warnings), len(made.parts), made.changed) == (1, 4, True)
-
-
-def test_days_that_are_not_there_are_an_error_that_says_what_was_looked_for(store: Store):
-    with pytest.raises(ValueError, match=r"no clean data .*symbols NONE"):
-        feature_days.clean_parts(store, symbols=["NONE"])
