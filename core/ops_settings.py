@@ -17,6 +17,7 @@ class Up(Section):
     start_timeout_s: PositiveFloat = 180.0  # until a part has to be healthy
     restarts: NonNegativeInt = 5  # of one part within `restart_window_s`; then it is left down and said
     restart_window_s: PositiveFloat = 600.0
+    unhealthy_s: PositiveFloat = 120.0  # a part that does not answer as it should for so long is started again
     worker_limit: PositiveInt = 2  # flow runs at a time
     wait_s: NonNegativeFloat = 7_200.0  # a flow's run waits so long for the one before it in the data folder
 
@@ -39,6 +40,10 @@ class Alerts(Section):
     repeat_s: NonNegativeFloat = 3_600.0  # the same alert again at the earliest after so long
     late_s: PositiveFloat = 120.0  # a run that should have begun so long ago is late
     zombie_s: PositiveFloat = Field(default=90.0, ge=60)  # a run without a heartbeat for so long has crashed
+    quarantine_share: float = Field(default=0.01, ge=0, le=1)  # of a file's rows; more is a breach of quality
+    different_share: float = Field(default=0.0, ge=0, le=1)  # of the book's comparisons with the venue's own figures
+    sequence_breaks: NonNegativeInt = 0  # lost book messages of a day
+    book_known_share: float = Field(default=0.9, ge=0, le=1)  # of a day's book rows; less is a breach
     runbook: str = "docs/runbook.md"  # a path or URL; alerts link into it
 
 

@@ -56,6 +56,19 @@ class Part:
         return replace(self, table=table, piece="")
 
 
+NAMED = re.compile(r"(?P<table>\S+) (?P<venue>[^\s/]+)/(?P<symbol>\S+) (?P<day>\d{4}-\d\d-\d\d)(?: (?P<piece>\S+))?")
+
+
+def part_named(text: str) -> Part | None:
+    """The part that is called so (`str` of it), or None where the text names something else, a file for instance."""
+    if not (found := NAMED.fullmatch(text)):
+        return None
+    try:
+        return Part(found["table"], found["venue"], found["symbol"], date.fromisoformat(found["day"]), found["piece"] or "")
+    except ValueError:
+        return None
+
+
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """What a part is and what it was made from; kept in the Parquet footer."""
 

@@ -35,6 +35,8 @@ async def publish(stage: Stage, store: Store) -> list[str]:
     """Keep the stage's page and tables as artifacts of this flow run; returns their keys."""
     drawn, missing = drawing.draw(stage, store) if stage.changed else ([], [])  # an unchanged run has to be quick
     markdown, tables = page(stage, drawn, missing)
+    if store.run_folder is not None:
+        (store.run_folder / f"{stage.name}.md").write_text(markdown)
     await acreate_markdown_artifact(key=stage.name, markdown=markdown, description=TITLES[stage.name])
     keys = [stage.name]
     for grid in tables:

@@ -1,4 +1,4 @@
-"""A flow's run, put down as it happens: its folder, its record, its page.
+"""A flow's run, put down as it happens: its folder, its record, its page, and alerts where it ended badly.
 
     async with run_of("train", {"symbols": ["BTCUSDT"]}) as folder:      # inside a flow
         ...
@@ -6,9 +6,13 @@
 The outermost flow of a process makes the run; flows within it find its folder. What happens inside is recorded, however it ends.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import logging
+import shutil
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
@@ -18,14 +22,18 @@ from typing import Any
 import msgspec
 from prefect.runtime import deployment, flow_run
 
-from core import machine, run_records, runs, settings, trail
+from core import alerts, machine, run_records, runs, settings, trail
 from core.causes import cause_of
 from core.holding import turn
 from core.run_records import RunRecord
-from core.runs import Read
+from core.store import Store
+from tasks import run_facts, run_page
+from tasks.alerts import tell
 
 log = logging.getLogger("scalp")
 RECORDING: ContextVar[bool] = ContextVar("recording", default=False)
+FULL = 1_000_000  # bytes; with less nothing works
+TRACEBACK = "failure.txt"
 
 
 @asynccontextmanager
@@ -45,10 +53,10 @@ async def run_of(name: str, parameters: Mapping[str, Any]) -> AsyncIterator[Path
         try:
             yield folder
         except BaseException as error:
-            ended(folder, record, error)
+            await ended(folder, record, config, error)
             raise
         else:
-            ended(folder, record, None)
+            await ended(folder, record, config)
         finally:
             runs.RUN_FOLDER.reset(tokens[0])
             RECORDING.reset(tokens[1])
@@ -63,25 +71,55 @@ def begun(folder: Path, name: str, parameters: Mapping[str, Any], config: settin
     record.code, record.versions = machine.code_version(), machine.versions()
     record.settings = settings.differing(config)
     record.settings_hash = hashlib.sha256(json.dumps(record.settings, sort_keys=True).encode()).hexdigest()[:12]
-    run_records.save(folder, record)
+    kept(folder, record)
     return record
 
 
 def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as JSON values."""
-    return msgspec.to_builtins(dict(parameters), enc_hook=str, str_keys=True, builtin_types=())
+    return msgspec.to_builtins(dict(parameters), enc_hook=str, str_keys=True)
 
 
-def ended(folder: Path, record: RunRecord, error: BaseException | None) -> None:
-    """Complete the record."""
-    wrote = trail.read(folder)
-    made = {one.part for one in wrote}
-    used = sorted({item for one in wrote for item in one.inputs.items() if item[0] not in made})
-    record.wrote = [Read(part=one.part, content=one.content, rows=one.rows) for one in wrote]
-    record.read = [Read(part=part, content=content) for part, content in used]
+async def ended(folder: Path, record: RunRecord, config: settings.Settings, error: BaseException | None = None) -> None:
+    """Complete the record, write and show the page, and tell what is to be told."""
     record.ended, record.state = run_records.now(), "completed"
     if error is not None:
-        told = cause_of(error)
+        full = shutil.disk_usage(config.data_dir).free < FULL
         record.state = "failed" if isinstance(error, Exception) else "cancelled"
-        record.cause, record.fault, record.kind, record.next = told
-    run_records.save(folder, record)
+        record.cause, record.fault, record.kind, record.next = cause_of(error, flow=record.flow, data_dir=config.data_dir, full=full)
+        with contextlib.suppress(OSError):
+            (folder / TRACEBACK).write_text("".join(traceback.format_exception(error)))
+    await close(folder, record, config, shown=error is None or isinstance(error, Exception))
+
+
+async def close(folder: Path, record: RunRecord, config: settings.Settings, *, shown: bool = True) -> None:
+    """Write down how a run ended; `shown` puts its page into the orchestrator's UI too."""
+    stages = runs.load(folder)
+    store = Store(config.lake)
+    run_facts.fill(record, trail.read(folder), stages, run_facts.rows_in(store))
+    text = kept(folder, record)
+    found = list(alerts.of_record(record))
+    of = {"flow": record.flow, "run_id": record.run_id, "flow_run_id": record.flow_run_id}
+    if "ingest" in stages:
+        found += alerts.of_quality(stages["ingest"].facts, breach(config), **of)
+    if "benchmark" in stages and stages["benchmark"].changed:
+        found += alerts.of_benchmark(stages["benchmark"].facts, **of)
+    if found:
+        await asyncio.to_thread(tell, found, config)
+    if shown:
+        await run_page.publish(record, text)
+
+
+def breach(config: settings.Settings) -> alerts.Breach:
+    of = config.alerts
+    return alerts.Breach(of.quarantine_share, of.different_share, of.sequence_breaks, of.book_known_share)
+
+
+def kept(folder: Path, record: RunRecord) -> str:
+    """Write record and page; returns the page. On a full disk the page is all there is, and the run goes on."""
+    try:
+        run_records.save(folder, record)
+        return run_page.keep(folder, record)
+    except OSError as error:
+        log.warning("the run's record could not be written: %s", error)
+        return run_page.page(record)
