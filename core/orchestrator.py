@@ -5,12 +5,14 @@ calls nobody. The batch sizes let SQLite keep up with a thousand task runs. Pref
 imported: set it first.
 """
 
+import importlib.util
 import os
 import secrets
 import sys
 from pathlib import Path
 
 USER = "admin"
+POOL = "local"  # the work pool of this machine
 TUNED = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
@@ -22,6 +24,7 @@ TUNED = {
     "PREFECT_SERVER_DATABASE_TIMEOUT": "30",
     "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "30",
     "PREFECT_CLIENT_MAX_RETRIES": "10",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # 180 by default: by it a run that died unheard is told from one that works
 }
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -67,6 +70,30 @@ def environment(data_dir: Path, host: str, port: int) -> dict[str, str]:
         **TUNED,
         **QUIET,
     }
+
+
+def server_environment(database_url: str) -> dict[str, str]:
+    """What the server wants besides: where its database is, where that is not a file of its own. It holds a password, so nobody else
+    gets it. Raises `ValueError` where the driver for it is not installed."""
+    if not database_url:
+        return {}
+    if database_url.startswith("postgresql+asyncpg://") and importlib.util.find_spec("asyncpg") is None:
+        raise ValueError("prefect.database_url names PostgreSQL, and asyncpg is not installed: pip install 'cryptoscalp[postgres]'")
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url}
+
+
+def worker_environment(host: str, port: int) -> dict[str, str]:
+    """What a worker wants besides the environment: where it answers how it is, and how often it asks for work."""
+    return {
+        "PREFECT_WORKER_QUERY_SECONDS": "2",  # 10 by default: from the button to the run
+        "PREFECT_WORKER_WEBSERVER_HOST": host,  # 0.0.0.0 by default
+        "PREFECT_WORKER_WEBSERVER_PORT": str(port),
+    }
+
+
+def worker_command(pool: str, name: str, limit: int) -> list[str]:
+    asked = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit), "--with-healthcheck"]
+    return [sys.executable, "-m", "prefect", "worker", "start", *asked]
 
 
 def server_command(host: str, port: int) -> list[str]:

@@ -9,6 +9,7 @@ outlived a killed run all the same (another system, a server that ignored the si
 
 import atexit
 import contextlib
+import http.client
 import os
 import queue
 import shutil
@@ -22,11 +23,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from core import pids
 from core.pids import GRACE_S, stop_leftovers
 
-__all__ = ["Service", "ServiceError", "free_port", "free_ports", "log_tail", "stop_leftovers"]
+__all__ = ["Service", "ServiceError", "answers", "free_port", "free_ports", "log_tail", "stop_leftovers"]
 
 Made = TypeVar("Made")
 TAIL_LINES = 20
@@ -76,13 +78,24 @@ class Service:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of one that ended by itself and was not stopped since; negative: the signal it died of."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def exit_words(self) -> str:
+        return _exit_words(self.exit_code)
+
     def start(self) -> Self:
-        """Start the server, unless it runs. Raises `ServiceError` where the program cannot be started at all."""
+        """Start the server, unless it runs; the log before goes to `<log>.1`. Raises `ServiceError` where the program cannot be started."""
         if self.alive:
             return self
         if shutil.which(self.command[0], path=self.env.get("PATH")) is None:
             raise ServiceError(f"{self.name} could not be started: there is no program {self.command[0]}")
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():  # why it died the last time is in there
+            self.log.replace(self.log.with_name(f"{self.log.name}.1"))
         launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid())] if sys.platform == "linux" else []
         with self.log.open("wb") as log:
             try:
@@ -110,9 +123,9 @@ class Service:
         begun = told = time.monotonic()
         while True:
             if not self.alive:
-                code = self._process.returncode if self._process else None
+                code = self.exit_words
                 self.stop()
-                raise ServiceError(f"{self.name} ended with {_exit_words(code)} before it was ready.\n{self.tail()}")
+                raise ServiceError(f"{self.name} ended with {code} before it was ready.\n{self.tail()}")
             with contextlib.suppress(OSError):
                 if self.ready():
                     return time.monotonic() - begun
@@ -162,6 +175,19 @@ def log_tail(log: Path, lines: int = TAIL_LINES) -> str:
         return f"There is no log at {log}."
     text = log.read_bytes()[-64_000:].decode(errors="replace").splitlines()
     return "\n".join([f"The end of its log ({log}):", *(f"  | {line}" for line in text[-lines:] or ["(empty)"])])
+
+
+def answers(url: str, timeout_s: float = 2.0) -> bool:
+    """Whether a GET there says 200. Raises `OSError` where nobody listens."""
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=timeout_s)
+    try:
+        connection.request("GET", where.path or "/")
+        return connection.getresponse().status == 200
+    except http.client.HTTPException:
+        return False
+    finally:
+        connection.close()
 
 
 def free_port(host: str = "127.0.0.1") -> int:

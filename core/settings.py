@@ -157,6 +157,7 @@ class Prefect(Section):
     host: str = "127.0.0.1"
     port: int = 0  # 0: a free one
     start_timeout_s: PositiveFloat = 120.0
+    database_url: SecretStr = SecretStr("")  # empty: SQLite under the data folder; else postgresql+asyncpg://user:password@host/database
 
 
 class Bench(Section):
