@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scalp import killing, live, looking, replaying, simulating, strategy, venue, why
+from scalp import killing, live, looking, replaying, simulating, status, strategy, up, venue, why
 
 app = typer.Typer(
     name="scalp",
@@ -148,14 +148,9 @@ def bench(
     raise typer.Exit(benching.bench(names or [], peers=peers, as_json=json))
 
 
-@app.command(epilog="Example: scalp up --port 4200")
-def up(port: Annotated[int, typer.Option(help="Where the UI listens; 0 takes a free port.")] = 4200) -> None:
-    """The local Prefect server with its UI, and Triton if a model was deployed, until Ctrl-C."""
-    from scalp import running
-
-    raise typer.Exit(running.up(port))
-
-
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("status")(status.status)
 app.command("sql")(looking.sql)
 app.command("coverage")(looking.coverage)
 app.command("venue")(venue.venue)

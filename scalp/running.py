@@ -14,15 +14,14 @@ from typing import Any
 import msgspec
 from rich.markup import escape
 
-from core import orchestrator, runs, settings
+from core import runs, settings
 from core.asking import ANY, Grain
 from core.holding import holding
-from core.services import free_ports
 from core.store import Store
 from scalp import summary
 from scalp.console import err, out, progress, seconds
 from scalp.failures import FAILED, OK, REFUSED, cause, guarded
-from scalp.session import Session, prefect_server, session
+from scalp.session import Session, session
 from scalp.sources import resolve, typed
 from tasks.asked import model_asked, parts_asked
 
@@ -195,45 +194,5 @@ def rollback(*, as_json: bool = False) -> int:
         for warning in told["warnings"]:
             out.print(f"[yellow]![/yellow] {escape(warning)}", soft_wrap=True)
         return OK
-
-    return guarded(verb)
-
-
-def served(config: settings.Settings, stack: contextlib.ExitStack) -> str:
-    """Start Triton for as long as `stack` is open, if a model was deployed to it; returns what to print."""
-    from core import serving_record, triton
-    from core.triton_wheel import unavailable
-
-    record = serving_record.read_record(serving_record.record_path(config.data_dir))
-    if record is None or record.live is None:
-        return "none yet; scalp run deploys one"
-    alias, version = record.live
-    told = f"version {version.n} (model {version.version_id}) as {alias}"
-    if record.served_by != "triton" or not config.triton.enabled:
-        return f"{told}, in-process"
-    if reason := unavailable(config.deploy.backend):
-        return f"{told}, in-process: {reason}"
-    server = triton.serve(config.data_dir, **config.triton.model_dump(exclude={"enabled"}))
-    stack.callback(server.stop)
-    return f"{told}; gRPC {server.grpc_url}, HTTP {server.http_url}"
-
-
-def up(port: int) -> int:
-    """Prefect's UI over the history, and the served model, until Ctrl-C."""
-
-    def verb() -> int:
-        config = settings.load()
-        interrupt_on_terminate()
-        server, environment = prefect_server(config, port or free_ports(1)[0])
-        with progress(), server, contextlib.ExitStack() as stack:
-            server.wait_ready(config.prefect.start_timeout_s)
-            out.print(f"Prefect UI    {environment['PREFECT_API_URL'].removesuffix('/api')}")
-            out.print(f"password      the one line of {orchestrator.password_file(config.data_dir)}", soft_wrap=True)
-            out.print(f"served model  {escape(served(config, stack))}", soft_wrap=True)
-            out.print("Ctrl-C stops everything.")
-            while server.alive:
-                time.sleep(0.5)
-        err.print(f"[red]the server ended by itself[/red]; its log is {server.log}")
-        return FAILED
 
     return guarded(verb)

@@ -3,7 +3,8 @@
     with session("scalp run") as session:      # the server is up, the environment set
         stages = session.flow(lambda: ...)     # flows are imported only here, when Prefect can read its environment
 
-Ctrl-C ends it the same way: servers are stopped, half-written files are left to the next sweep, nothing finished is lost.
+Ctrl-C ends it the same way: servers are stopped, half-written files are left to the next sweep, nothing finished is lost. Where
+`scalp up` runs on the folder, its server is used: there is one over the database.
 """
 
 import asyncio
@@ -12,18 +13,19 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import httpx
+from urllib.parse import urlsplit
 
 from core import machine, orchestrator, runs, settings
 from core.holding import holding
-from core.services import Service, free_ports, stop_leftovers
+from core.services import Service, ServiceError, answers, free_ports, stop_leftovers
+from core.stack import running
 from core.store import Store
 from scalp.console import counted
 
@@ -70,17 +72,11 @@ def prefect_server(config: settings.Settings, port: int) -> tuple[Service, dict[
     """The server, not yet started, and the environment that it and its clients share."""
     host = config.prefect.host
     environment = orchestrator.environment(config.data_dir, host, port)
-
-    client = httpx.Client(timeout=2, verify=False, trust_env=False)  # plain HTTP on loopback; loading certificates each time is slow
-
-    def ready() -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return client.get(f"{environment['PREFECT_API_URL']}/health").status_code == 200
-        return False
-
+    database = orchestrator.server_environment(config.prefect.database_url.get_secret_value())
     log_file = config.data_dir / "logs" / "prefect.log"
     command = orchestrator.server_command(host, port)
-    return Service("prefect", command, log=log_file, ready=ready, env=os.environ | environment), environment
+    health = f"{environment['PREFECT_API_URL']}/health"
+    return Service("prefect", command, log=log_file, ready=lambda: answers(health), env=os.environ | environment | database), environment
 
 
 def drain() -> None:
@@ -99,6 +95,41 @@ def import_flows() -> None:
 
 
 @contextlib.contextmanager
+def prefect(config: settings.Settings, meanwhile: Callable[[], None]) -> Iterator[None]:
+    """A server that answers, and its environment as ours: that of the running stack, else one of our own while the block runs.
+
+    `meanwhile` is called once the environment is set, before the server has to answer. Raises `ServiceError`.
+    """
+    stack = running(config.data_dir)
+    if stack is not None and stack.prefect_url:
+        where = urlsplit(stack.prefect_url)
+        log.info("using Prefect of scalp up (process %d)", stack.pid, extra={"stage": "waiting for Prefect"})
+        os.environ.update(orchestrator.environment(config.data_dir, where.hostname or "", where.port or 0))
+        meanwhile()
+        until = time.monotonic() + config.prefect.start_timeout_s
+        while not answering(f"{stack.prefect_url}/api/health"):
+            if time.monotonic() > until or not stack.lives:
+                raise ServiceError(f"Prefect of scalp up (process {stack.pid}) does not answer at {stack.prefect_url}; see scalp status")
+            time.sleep(0.2)
+        yield
+        return
+    server, environment = prefect_server(config, config.prefect.port or free_ports(1)[0])
+    log.info("starting Prefect", extra={"stage": "starting Prefect"})
+    os.environ.update(environment)
+    with server:
+        meanwhile()
+        server.wait_ready(config.prefect.start_timeout_s)
+        yield
+
+
+def answering(url: str) -> bool:
+    try:
+        return answers(url)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
 def session(what: str) -> Iterator[Session]:
     """Hold the data folder and run a Prefect server while the block runs. Raises `Held`, `SettingsError`, `ServiceError`."""
     config = settings.load()
@@ -110,13 +141,8 @@ def session(what: str) -> Iterator[Session]:
             log.info("removed %s of a run that was killed", counted(swept, "half-written file"))
         run_folder = runs.new_folder(config.data_dir)
         within = runs.RUN_FOLDER.set(run_folder)
-        server, environment = prefect_server(config, config.prefect.port or free_ports(1)[0])
-        log.info("starting Prefect", extra={"stage": "starting Prefect"})
-        os.environ.update(environment)
         imports = threading.Thread(target=import_flows, daemon=True)  # takes as long as the server does
-        with server:
-            imports.start()
-            server.wait_ready(config.prefect.start_timeout_s)
+        with prefect(config, imports.start):
             imports.join()
             try:
                 yield Session(config, store, run_folder.name, run_folder)

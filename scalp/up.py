@@ -1,0 +1,312 @@
+"""`scalp up` and `scalp down`: everything in one terminal, looked after until Ctrl-C; and its end from another one."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scalp.console import counted, out
+from scalp.failures import FAILED, INTERRUPTED, OK, UsageError, guarded
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+    from core.stack import PartTold, Running
+    from core.stack_parts import Standing
+
+KEEPER_GRACE_S = 15.0  # what a killed stack leaves behind may end in order for so long
+LEFT_GRACE_S = 10.0
+WIDE = 220
+DOWN_S = 180.0  # the longest orderly stop
+COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
+MARKS = {"healthy": "green", "done": "green", "skipped": "dim", "down": "red", "unhealthy": "red", "stopped": "dim"}
+
+
+def up(
+    only: Annotated[str, typer.Option(help="Only these parts and what they need, with commas: server,pool,worker.")] = "",
+    without: Annotated[str, typer.Option(help="All but these, and but what needs them.")] = "",
+    port: Annotated[int | None, typer.Option(min=0, help="Of Prefect's UI; 0: a free one. Default: up.port.", show_default=False)] = None,
+) -> None:
+    """Everything at once, until Ctrl-C: Prefect's server and UI, work pool and deployments, worker, Triton, venue, live worker (paper).
+
+    Waits until each is healthy, prints where everything is, follows the logs, starts again what dies, stops all in order. A second Ctrl-C
+    ends at once. scalp status and scalp down work from any other terminal.
+
+    \b
+    scalp up
+    scalp up --only server,pool,worker --port 4201
+    scalp up --without live,venue
+    """
+    raise typer.Exit(guarded(lambda: run(words(only), words(without), port)))
+
+
+def down() -> None:
+    """End the scalp up that runs on this data folder, in order, and say what stopped.
+
+    \b
+    scalp down
+    """
+    raise typer.Exit(guarded(end))
+
+
+def words(text: str) -> list[str]:
+    return [word for word in text.replace(",", " ").split() if word]
+
+
+def run(only: list[str], without: list[str], port: int | None) -> int:
+    """Returns the exit code. Raises `UsageError`, `SettingsError`, `Held`, `OSError`."""
+    from core import settings, stack
+    from core.stack_keeper import Keeper
+    from core.stack_parts import Care, chosen
+    from core.stack_supervisor import Supervisor
+    from scalp import up_parts
+
+    config = settings.load()
+    ground = up_parts.Ground.of(config, config.up.port if port is None else port)
+    try:
+        parts, left_out = chosen(up_parts.parts(ground), only or config.up.parts, without)
+    except LookupError as error:
+        raise UsageError(str(error.args[0])) from error
+    if not parts:
+        raise UsageError("nothing is left to start")
+    names = [part.name for part in parts]
+    with stack.the_stack(config.data_dir) as before, voice(config.data_dir / "logs" / "up" / "up.log", names) as told:
+        began = time.monotonic()
+        mend(config, before, told)
+        for name, why in left_out.items():
+            told.event(name, f"left out: {why}")
+        if "server" in names:
+            check_server(config, ground.server_port)
+        keeper = Keeper(config.data_dir, KEEPER_GRACE_S)
+        asked = stopping(config.data_dir)
+        notes = Notes(config.data_dir, ground.prefect_url if "server" in names else "")
+        up = config.up
+        care = Care(up.start_timeout_s, up.restarts, up.restart_window_s, unhealthy_s=up.unhealthy_s)
+        supervisor = Supervisor(parts, care, said=told.event, line=told.line, changed=notes.write)
+        told.event("", f"starting {', '.join(names)}; Ctrl-C stops everything in order")
+        try:
+            ended_well = supervisor.run(asked, lambda: show(config, notes, began))
+        finally:
+            told.event("", "stopping in order; Ctrl-C again ends at once")
+            supervisor.stop()
+            keeper.bye()
+            told.event("", f"stopped {', '.join(reversed(names))}")
+    return OK if ended_well else FAILED
+
+
+# Before the start
+
+
+def mend(config: "Settings", before: "Running | None", told: "Voice") -> None:
+    """What a killed stack, or a killed run, left behind is ended and said."""
+    from core.services import stop_leftovers
+    from core.stack_marks import end_marked
+
+    if before is not None:
+        told.event("", f"the last scalp up here (process {before.pid}, since {before.since}) was killed; looking for what it left behind")
+    for name in stop_leftovers(config.data_dir):
+        told.event("", f"ended {name}, left over from a program that was killed")
+    for one in end_marked(config.data_dir, LEFT_GRACE_S):
+        told.event("", f"ended {one}, left over from a stack that was killed")
+
+
+def check_server(config: "Settings", port: int) -> None:
+    """Raises `UsageError` where the server could not start anyway."""
+    from core import orchestrator, ports
+
+    if ports.taken(config.prefect.host, port):
+        raise UsageError(
+            f"port {port} is taken by {ports.holder(port)}: end that, or choose another port with scalp up --port N (0 takes a free one)"
+        )
+    try:
+        orchestrator.server_environment(config.prefect.database_url.get_secret_value())
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def stopping(data_dir: Path) -> threading.Event:
+    """Set by Ctrl-C, SIGTERM or the terminal's end; a second one ends at once, without order."""
+    from core.stack import FILE
+    from core.stack_marks import kill_marked
+
+    asked = threading.Event()
+
+    def heard(number: int, _: object) -> None:
+        if not asked.is_set():
+            asked.set()
+            return
+        os.write(2, b"\nending at once\n")
+        kill_marked(data_dir)
+        (data_dir / FILE).unlink(missing_ok=True)
+        os._exit(INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, heard)
+    return asked
+
+
+# What others are told
+
+
+class Notes:
+    """`up.json`, on every change."""
+
+    def __init__(self, data_dir: Path, prefect_url: str) -> None:
+        from core import pids
+
+        self.data_dir, self.prefect_url = data_dir, prefect_url
+        self.pid = os.getpid()
+        self.started, self.since = pids.start_time(self.pid), stamp(time.time())
+        self.standing: list[Standing] = []
+
+    def write(self, standing: "list[Standing]") -> None:
+        from core import stack
+
+        self.standing = standing
+        parts = {
+            one.part.name: stack.PartTold(
+                what=one.part.what, state=one.state, why=one.why, since=stamp(one.since) if one.since else self.since, pid=one.pid,
+                restarts=one.restarts, address=one.address, log=one.log,
+            )
+            for one in standing
+        }  # fmt: skip
+        told = stack.Running(pid=self.pid, started=self.started, since=self.since, prefect_url=self.prefect_url, parts=parts)
+        with contextlib.suppress(OSError):  # on a full disk the terminal has to do
+            stack.write(self.data_dir, told)
+
+
+def stamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# What a person sees
+
+
+class Voice:
+    """Lines on the terminal, each with the name of its part; what happens to parts is kept in a file too."""
+
+    def __init__(self, file: TextIO, names: list[str]) -> None:
+        self.file = file
+        self.width = max(map(len, (*names, "up")))
+        self.colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+    def line(self, name: str, text: str) -> None:
+        self._print(f"[{self.colour.get(name, 'bold')}]{name or 'up':<{self.width}} |[/] {escape(text)}")
+
+    def event(self, name: str, text: str) -> None:
+        """What the supervisor has to say itself."""
+        self._print(f"[{self.colour.get(name, 'bold')}]{name or 'up':<{self.width}} |[/] [bold]{escape(text)}[/bold]")
+        with contextlib.suppress(OSError):
+            self.file.write(f"{stamp(time.time())} {name or 'up'}: {text}\n")
+            self.file.flush()
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody may read any more (scalp up | head): what runs goes on
+            out.print(text, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def voice(path: Path, names: list[str]) -> Iterator[Voice]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        yield Voice(file, names)
+
+
+def print_table(parts: "dict[str, PartTold]", *, since: bool = False) -> None:
+    """One line for each part. Where nobody looks at a screen, lines are as long as they are."""
+    columns = ("part", "state", "address", "log", *(["since"] if since else []))
+    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for name, part in parts.items():
+        state = str(part.state)
+        text = f"[{MARKS.get(state, 'yellow')}]{state}[/]" + (f": {escape(part.why)}" if part.why else "")
+        if part.restarts:
+            text += f" ({counted(part.restarts, 'restart')})"
+        shown.add_row(name, text, escape(part.address), escape(short(part.log)), *([part.since] if since else []))
+    (out if out.is_terminal else Console(highlight=False, width=WIDE)).print(shown)
+
+
+def short(path: str) -> str:
+    """As it would be typed from here."""
+    with contextlib.suppress(ValueError):
+        return str(Path(path).relative_to(Path.cwd())) if path else ""
+    return path
+
+
+def show(config: "Settings", notes: Notes, began: float) -> None:
+    """Where everything is, once it is there."""
+    from core import stack
+
+    told = stack.running(config.data_dir)
+    if told is None:
+        return
+    with contextlib.suppress(OSError):
+        out.print()
+        print_table(told.parts)
+        out.print()
+        for line in hints(config, told):
+            out.print(line, soft_wrap=True)
+        n = sum(part.up for part in told.parts.values())
+        out.print(
+            f"{n} of {counted(len(told.parts), 'part')} up after {time.monotonic() - began:.0f} s. Ctrl-C stops everything in order.\n"
+        )
+
+
+def hints(config: "Settings", told: "Running") -> list[str]:
+    """What a person wants to know next."""
+    from core import orchestrator
+    from scalp.live_wanted import key_path
+
+    found = []
+    if (server := told.parts.get("server")) is not None and server.up:
+        found.append(f"Prefect's UI asks for [bold]{orchestrator.USER}:PASSWORD[/bold]; the password is the one line of")
+        found.append(f"  {escape(short(str(orchestrator.password_file(config.data_dir))))}")
+        found.append(f"  (type both into the one field, with the colon: echo {orchestrator.USER}:$(cat that file))")
+    if (live := told.parts.get("live")) is not None and live.up and not config.stream.api_key.get_secret_value():
+        found.append(f"Orders by hand want the key in {escape(short(str(key_path(config))))}; signals: {live.address}/stream (WebSocket)")
+    return found
+
+
+# From another terminal
+
+
+def end() -> int:
+    """Returns the exit code."""
+    from core import settings, stack
+    from core.stack_marks import end_marked
+
+    config = settings.load()
+    told = stack.running(config.data_dir)
+    if told is None:
+        left = end_marked(config.data_dir, LEFT_GRACE_S) if stack.last(config.data_dir) is not None else []
+        for one in left:
+            out.print(f"ended {escape(one)}, left over from a stack that was killed", soft_wrap=True)
+        (config.data_dir / stack.FILE).unlink(missing_ok=True)
+        out.print(f"no scalp up runs on {config.data_dir}" + ("" if left else "; there is nothing to stop"), soft_wrap=True)
+        return OK
+    began = time.monotonic()
+    os.kill(told.pid, signal.SIGTERM)
+    stopped: set[str] = set()
+    while told.lives:
+        now = stack.last(config.data_dir)
+        for name, part in (now.parts if now is not None and now.pid == told.pid else {}).items():
+            if part.state == "stopped" and name not in stopped:
+                stopped.add(name)
+                out.print(f"stopped {name}")
+        if time.monotonic() - began > DOWN_S:
+            out.print(f"[red]process {told.pid} did not end within {DOWN_S:g} s[/red]: kill -9 {told.pid} ends it, and all it started")
+            return FAILED
+        time.sleep(0.1)
+    late = [name for name, part in reversed(told.parts.items()) if name not in stopped and part.pid is not None]
+    if late:
+        out.print(f"stopped {', '.join(late)}")
+    out.print(f"scalp up (process {told.pid}) has ended after {time.monotonic() - began:.1f} s", soft_wrap=True)
+    return OK
