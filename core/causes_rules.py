@@ -62,7 +62,7 @@ def disk(seen: Seen) -> Cause | None:
 
 def parameter(seen: Seen) -> Cause | None:
     if "BadParameter" in seen.types:
-        return Cause(f"parameter {seen.first}", re.match(r"\W*([\w.]*)", seen.text)[1], "parameter", f"scalp {seen.flow or 'run'} --help")  # pyright: ignore[reportOptionalSubscript]
+        return Cause(f"parameter {seen.first}", seen.text.partition(":")[0], "parameter", f"scalp {seen.flow or 'run'} --help")
     found = re.search(r"invalid parameters:\s*(.+)", seen.text, re.DOTALL)
     if not found and not seen.types & {"ParameterTypeError", "ParameterBindError", "SignatureMismatchError"}:
         return None

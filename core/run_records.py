@@ -106,3 +106,17 @@ def state_of(record: RunRecord) -> State:
     if record.state == "running" and record.host == socket.gethostname() and not pids.is_same(record.pid, record.pid_started):
         return "crashed"
     return record.state
+
+
+def seen(record: RunRecord) -> RunRecord:
+    """The record as it stands now: that of a run that was killed says so."""
+    if state_of(record) == record.state:
+        return record
+    return msgspec.structs.replace(
+        record,
+        state="crashed",
+        cause=f"process {record.pid} of flow {record.flow} is gone: it was killed, or the machine went down",
+        fault=f"process {record.pid} on {record.host}",
+        kind="killed",
+        next="dmesg | grep -i 'killed process'",
+    )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scalp import killing, live, looking, replaying, simulating, status, strategy, up, venue, why
+from scalp import killing, live, looking, replaying, runs, simulating, status, strategy, up, venue, why
 
 app = typer.Typer(
     name="scalp",
@@ -162,3 +162,4 @@ app.command("kill")(killing.kill)
 app.command("rearm")(killing.rearm)
 app.command("replay")(replaying.replay)
 app.command("why")(why.why)
+app.add_typer(runs.app, name="runs")

@@ -12,6 +12,7 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from core.markdown import plain
 from core.runs import Stage
 from core.store import Store
 from tasks import drawing, plots
@@ -86,12 +87,6 @@ def table(grid: Grid, limit: int = 40) -> list[str]:
 def records(grid: Grid) -> list[dict[str, str]]:
     """A grid as the table artifact takes it."""
     return [dict(zip(grid.columns, row, strict=True)) for row in grid.rows[:MAX_ROWS]]
-
-
-def plain(text: str) -> str:
-    """Text that Markdown and HTML leave as it is: names and errors come from files."""
-    escaped = re.sub(r"([\\`*_\[\]|#!])", r"\\\1", text)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
 
 
 def dashes(title: str) -> str:

@@ -22,13 +22,14 @@ from typing import Any
 import msgspec
 from prefect.runtime import deployment, flow_run
 
-from core import alerts, machine, run_records, runs, settings, trail
+from core import alerts, machine, run_page, run_records, runs, settings, trail
 from core.causes import cause_of
 from core.holding import turn
 from core.run_records import RunRecord
 from core.store import Store
-from tasks import run_facts, run_page
+from tasks import run_facts
 from tasks.alerts import tell
+from tasks.run_shown import publish
 
 log = logging.getLogger("scalp")
 RECORDING: ContextVar[bool] = ContextVar("recording", default=False)
@@ -107,7 +108,7 @@ async def close(folder: Path, record: RunRecord, config: settings.Settings, *, s
     if found:
         await asyncio.to_thread(tell, found, config)
     if shown:
-        await run_page.publish(record, text)
+        await publish(record, text)
 
 
 def breach(config: settings.Settings) -> alerts.Breach:

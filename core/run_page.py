@@ -3,13 +3,11 @@
 record, pages of its stages -> page.md, the artifact `run-page` of the flow's run
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from core import run_records
 from core.run_records import RunRecord
@@ -19,7 +17,6 @@ from tasks.pages import plain
 log = logging.getLogger("scalp")
 FILE, KEY = "page.md", "run-page"
 LIMIT = 60  # rows of a table; run.json has all
-PATIENCE_S = 10.0  # for the server to keep the page; a run does not wait for it longer
 NEXT = {
     "ingest": "scalp features",
     "features": "scalp train",
@@ -109,19 +106,3 @@ def keep(folder: Path, record: RunRecord) -> str:
     partial.write_text(text)
     partial.replace(folder / FILE)
     return text
-
-
-async def publish(record: RunRecord, text: str) -> None:
-    """Keep the page as an artifact of the flow's run. A server that is away, or without room, is a warning: the folder has the page."""
-    if not record.flow_run_id:
-        return
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import ArtifactCreate
-
-    about = f"{record.flow} {record.state}" + (f": {record.cause}" if record.cause else "")
-    try:
-        async with asyncio.timeout(PATIENCE_S), get_client() as client:
-            made = ArtifactCreate(key=KEY, type="markdown", description=about, data=text, flow_run_id=UUID(record.flow_run_id))
-            await client.create_artifact(made)
-    except Exception as error:  # a page that is not shown must not fail the run it tells of
-        log.warning("the run's page is not shown in Prefect's UI, it is in runs/%s: %s", record.run_id, error or type(error).__name__)
