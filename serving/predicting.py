@@ -51,11 +51,12 @@ class Predicting:
         self._clients: list[Predictor] = []
         self._local: Callable[..., Answers] | None = None
         self._down_since = 0
+        self._nothing: np.ndarray | None = None
         self.doing: set[asyncio.Task[None]] = set()
 
     def warm(self, window: int, n_features: int) -> str:
         """Ask once before it counts; returns who serves. Raises `FormError` or `TritonError` where nobody does."""
-        nothing = np.zeros((1, window, n_features), np.float32)
+        nothing = self._nothing = np.zeros((1, window, n_features), np.float32)
         if self.url:
             try:
                 self._ask_triton(nothing, 5.0)
@@ -66,6 +67,12 @@ class Predicting:
         if self.fallback or not self.url:
             self._ask_local(nothing)
         return "triton" if self.url and not self._down_since else "in-process"
+
+    def rehearse(self) -> None:
+        """Ask about nothing, whatever the answer: Triton and the way to it are awake when it counts. Not while something is asked, and not
+        where Triton is down."""
+        if self.url and not self._down_since and not self.doing and self._nothing is not None:
+            self.threads.submit(self._ask_triton, self._nothing, AGAIN_S)
 
     def ask(self, asked: Ask) -> None:
         task = asyncio.get_running_loop().create_task(self._ask(asked), name=f"predict {asked.symbol}")

@@ -1,6 +1,6 @@
 """Just before a second closes, the worker goes through the way of an order: what it will need then is in the caches, and the core awake.
 
-    twin decides (kernels.rehearsal) -> ledger (taken back) -> request (never sent)
+    Triton asked about nothing;  twin decides (kernels.rehearsal) -> ledger (taken back) -> request (never sent)
 
 Whoever waits for a frame gets it between two rounds, each shorter than a turn of the worker.
 """
@@ -32,6 +32,8 @@ async def rehearse(worker: "Worker") -> None:
             continue
         before = closed
         await asyncio.sleep(max(due - ahead_ns - worker.clock(), 0) / NS)
+        for predicting in worker.predicting.values():
+            predicting.rehearse()
         until = due + LATE * ahead_ns
         while newest(worker) == closed and worker.clock() < until:
             if not worker.inbox and not worker.outbox.later:
