@@ -1,9 +1,10 @@
-"""Which run is meant: its id, a few letters of it, or `latest`."""
+"""Which run is meant: its id, a few letters of it, `latest`, or `latest~1` for the one before that."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
-LATEST = "latest"
+LATEST = re.compile(r"latest(?:~(\d+))?")
 
 
 class UnknownRun(LookupError):
@@ -14,8 +15,11 @@ def meant(asked: str, there: Sequence[str]) -> str:
     """The id among `there` (newest first) that `asked` means: all of it, its beginning or its end. Raises `UnknownRun`."""
     if not there:
         raise UnknownRun("there are no runs yet; scalp run makes one")
-    if asked == LATEST:
-        return there[0]
+    if back := LATEST.fullmatch(asked):
+        n = int(back[1] or 0)
+        if n >= len(there):
+            raise UnknownRun(f"there is no {asked}: there are {len(there)} runs")
+        return there[n]
     if asked in there:
         return asked
     found = [one for one in there if asked and (one.startswith(asked) or one.endswith(asked))]

@@ -21,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Which = Annotated[str, typer.Argument(help="The run's id, its beginning or end, or `latest`.")]
+Which = Annotated[str, typer.Argument(help="The run's id, its beginning or end, `latest`, or `latest~1` for the one before.")]
 COLOURS = {"completed": "green", "failed": "red", "crashed": "red", "cancelled": "yellow", "running": "cyan"}
 
 
