@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scalp import killing, live, looking, replaying, runs, simulating, status, strategy, up, venue, why
+from scalp import doctor, killing, live, looking, replaying, runs, simulating, status, strategy, up, venue, why
 
 app = typer.Typer(
     name="scalp",
@@ -151,6 +151,7 @@ def bench(
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 app.command("sql")(looking.sql)
 app.command("coverage")(looking.coverage)
 app.command("venue")(venue.venue)
