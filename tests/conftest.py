@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from core import settings
 from core.store import Store
+
+if TYPE_CHECKING:
+    from tests.stacks import Stack
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -32,3 +36,23 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the market data in ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
+    """`scalp up` without its live side; whoever starts a run in it waits for its end."""
+    from tests.stacks import started
+
+    with started(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def ingested(stack: "Stack") -> "Stack":
+    """The stack, its generated market ingested by the deployment, and features built by what that sets off."""
+    from tests.stacks import until
+
+    run = stack.ended(stack.run("ingest", source="generated"))
+    assert run.state.is_completed(), run.state.message
+    until(lambda: list((stack.data / "lake" / "feat_market__1s_labels").rglob("*.parquet")), "features follow ingest")
+    return stack
