@@ -19,7 +19,7 @@ from core import asking, machine, runs, settings
 from core.asking import Grain
 from core.parts import told
 from core.store import Part, Store
-from tasks.asked import parts_asked
+from tasks.asked import parts_asked, today
 from tasks.feature_days import Days, days_of, stage, with_neighbours
 from tasks.features import build_bars, build_inputs, build_labels, check_features
 from tasks.hooks import HOOKS
@@ -57,6 +57,7 @@ async def features(
         end: The last day (UTC), included; empty for the last there is.
         grain: A row for every second (with bars and labels), for every trade, or both.
     """
+    asking.span(start, end, today())  # said at once, also where the run has to wait for another
     asked: dict[str, Any] = {"venue": venue, "symbols": symbols, "start": start, "end": end}
     async with run_of("features", asked | {"grain": grain}) as folder:
         store = Store(settings.load().lake)

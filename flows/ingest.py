@@ -49,6 +49,9 @@ async def ingest(source: Source = Source.GENERATED, folder: Path | None = None, 
             one that the settings say.
         venue: For archives, binance-spot, binance-usdm or binance-cm where neither folders nor columns tell it.
     """
+    config = settings.load()
+    mapping = mapping or config.ingest.mapping
+    asking.source(config, source, folder, mapping, venue)
     async with run_of("ingest", {"source": source, "folder": folder, "mapping": mapping, "venue": venue}) as run_folder:
         stage = await read_all(run_folder, source, folder, mapping, venue)
         if days := sorted(day["day"] for day in stage.facts["days"] if day["changed"]):
@@ -63,8 +66,6 @@ async def read_all(run_folder: Path, source: Source, folder: Path | None, mappin
     Files that could not be read to their end are told by the stage (`refuse_errors`), once everything sound is kept.
     """
     config, began = settings.load(), time.monotonic()
-    mapping = mapping or config.ingest.mapping
-    asking.source(config, source, folder, mapping, venue)
     store = Store(config.lake, code=machine.code_version())
     store.sweep()
     in_thread = limited(config.ingest.workers)

@@ -10,7 +10,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-from core import machine, runs, settings
+from core import asking, machine, runs, settings
 from core.asking import Source
 from core.runs import Stage
 from core.store import Store
@@ -41,6 +41,9 @@ async def nightly(source: Source = Source.GENERATED, folder: Path | None = None,
             one that the settings say.
         venue: For archives, binance-spot, binance-usdm or binance-cm where neither folders nor columns tell it.
     """
+    config = settings.load()
+    mapping = mapping or config.ingest.mapping
+    asking.source(config, source, folder, mapping, venue)
     async with run_of("nightly", {"source": source, "folder": folder, "mapping": mapping, "venue": venue}) as run_folder:
         return await five_stages(run_folder, source, folder, mapping, venue)
 

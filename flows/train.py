@@ -15,7 +15,7 @@ from core import asking, machine, runs, settings
 from core.parts import told
 from core.store import Part, Store
 from tasks.announcing import TRAINED, announce
-from tasks.asked import parts_asked
+from tasks.asked import parts_asked, today
 from tasks.hooks import HOOKS
 from tasks.pages import publish
 from tasks.run_record import run_of
@@ -41,6 +41,7 @@ async def train(venue: str = "*", symbols: tuple[str, ...] = (), start: date | N
         start: The first day (UTC) to learn from; empty for the first there is.
         end: The last day (UTC), included; empty for the last there is.
     """
+    asking.span(start, end, today())  # said at once, also where the run has to wait for another
     asked: dict[str, Any] = {"venue": venue, "symbols": symbols, "start": start, "end": end}
     async with run_of("train", asked) as folder:
         made = await fit(folder, parts_asked(Store(settings.load().lake), INPUTS, hint="scalp features makes it", **asked))
