@@ -59,7 +59,7 @@ $(PEERS): bench/requirements.txt
 	@bench/.venv/bin/python -m pip --disable-pip-version-check install -q --no-deps "$(HFTBACKTEST)"
 	@touch $@
 
-up: $(READY)  ## the local Prefect server with its UI, until Ctrl-C
+up: $(READY)  ## everything in one terminal, until Ctrl-C (ARGS="--only server,pool,worker" for some)
 	@$(BIN)/scalp up $(ARGS)
 
 lock: $(READY)  ## write requirements.lock from what is installed
