@@ -39,7 +39,7 @@ def flow_runs(url: str, auth: str, *, limit: int = 50) -> list[ServerRun]:
             answer.raise_for_status()
             return answer.json()
 
-        outermost = {"parent_flow_run_id": {"is_null_": True}}
+        outermost = {"parent_task_run_id": {"is_null_": True}}
         found = ask("flow_runs", {"sort": "EXPECTED_START_TIME_DESC", "limit": limit, "flow_runs": outermost})
         flows = {flow["id"]: flow["name"] for flow in ask("flows", {"flows": {"id": {"any_": list({run["flow_id"] for run in found})}}})}
     return [told(run, flows.get(run["flow_id"], "")) for run in found]

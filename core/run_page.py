@@ -1,21 +1,19 @@
 """The page of a run: what ended it and what to type next, then everything it did, in Markdown.
 
-record, pages of its stages -> page.md, the artifact `run-page` of the flow's run
+record, pages of its stages -> page.md
 """
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core import run_records
+from core.markdown import plain
 from core.run_records import RunRecord
 from core.runs import STAGES, Read
-from tasks.pages import plain
 
-log = logging.getLogger("scalp")
-FILE, KEY = "page.md", "run-page"
+FILE = "page.md"
 LIMIT = 60  # rows of a table; run.json has all
 NEXT = {
     "ingest": "scalp features",
@@ -94,9 +92,10 @@ def rows(title: str, columns: tuple[str, ...], found: Iterable[tuple[str, ...]],
 
 
 def stage_pages(folder: Path) -> dict[str, str]:
-    """The pages its stages left in a run's folder."""
-    found = {name: folder / f"{name}.md" for name in STAGES}
-    return {name: path.read_text() for name, path in found.items() if path.is_file()}
+    """The pages its stages left in a run's folder, in order of the stages."""
+    there = {path.stem: path for path in folder.glob("*.md") if path.name != FILE}
+    order = [name for name in STAGES if name in there]
+    return {name: there[name].read_text() for name in (*order, *sorted(there.keys() - set(order)))}
 
 
 def keep(folder: Path, record: RunRecord) -> str:

@@ -12,6 +12,7 @@ from core.store import Part
 
 RUN_FOLDER = trail.RUN_FOLDER  # the folder of the run that is at work
 STAGES = ("ingest", "features", "train", "deploy", "benchmark")
+BESIDE = ("backfill", "maintain")  # runs of their own, with one stage each
 
 
 class Stage(msgspec.Struct, kw_only=True):
@@ -57,6 +58,6 @@ def load(folder: Path) -> dict[str, Stage]:
     """The results kept in a run's folder, by stage, in order of the stages."""
     return {
         name: msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Stage)
-        for name in STAGES
+        for name in (*STAGES, *BESIDE)
         if (folder / f"{name}.json").exists()
     }

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scalp import doctor, killing, live, looking, replaying, runs, simulating, status, strategy, up, venue, why
+from scalp import backfill, doctor, killing, live, looking, replaying, runs, simulating, status, strategy, up, venue, why
 
 app = typer.Typer(
     name="scalp",
@@ -148,6 +148,25 @@ def bench(
     raise typer.Exit(benching.bench(names or [], peers=peers, as_json=json))
 
 
+@app.command(epilog="Examples: scalp maintain --dry-run;  scalp maintain --json")
+def maintain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would go, how many bytes, and why.")] = False,
+    even_needed: Annotated[
+        bool, typer.Option("--even-needed", help="Also what a kept model was made of: it can then not be made again.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Take away what is older than the settings under `retention` keep: runs, models, parts, sessions, logs."""
+    from scalp import maintaining
+
+    raise typer.Exit(maintaining.maintain(dry_run=dry_run, even_needed=even_needed, as_json=json))
+
+
+app.command(
+    "backfill",
+    epilog="Examples: scalp backfill features --from 2026-01-05 --to 2026-01-07 --dry-run;  "
+    "scalp backfill train --venue binance-usdm --symbol BTCUSDT --from 2026-01-01 --to 2026-01-31",
+)(backfill.backfill)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("status")(status.status)

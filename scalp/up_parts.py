@@ -1,6 +1,6 @@
 """What `scalp up` starts, in order. A part more is a function here and its name in `PARTS`.
 
-server -> pool -> worker;  triton;  venue -> live
+server -> pool -> worker, watch;  triton;  venue -> live
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import orchestrator
+from core import alive, orchestrator
 from core.services import Service, answers, free_ports
 from core.serving_record import read_record, record_path
 from core.settings import CONFIG_FILE, Settings
@@ -86,6 +86,16 @@ def worker(ground: Ground) -> Part:
     return Part("worker", "runs what is scheduled or started from the UI", made, needs=("server", "pool"))
 
 
+def watch(ground: Ground) -> Part:
+    data_dir = ground.config.data_dir
+
+    def made() -> tuple[Service, str]:
+        command = [sys.executable, "-m", "tasks.watch"]
+        return ground.service("watch", command, ground.environment(**ground.prefect()), lambda: alive.seen(data_dir)), ""
+
+    return Part("watch", "tells of runs that crashed unheard, or are late", made, needs=("server", "pool"))
+
+
 def triton(ground: Ground) -> Part:
     config = ground.config
 
@@ -156,7 +166,7 @@ def live(ground: Ground) -> Part:
     return Part("live", "the live worker", made, needs=needs, tied=needs, start_timeout_s=2 * config.up.start_timeout_s)
 
 
-PARTS: tuple[Callable[[Ground], Part], ...] = (server, pool, worker, triton, venue, live)
+PARTS: tuple[Callable[[Ground], Part], ...] = (server, pool, worker, watch, triton, venue, live)
 
 
 def parts(ground: Ground) -> list[Part]:
