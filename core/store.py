@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ import pyarrow.parquet as pq
 
 from core import trail
 from core.encodings import writer_options
+from core.freshness import Freshness, freshness
 from core.hashing import Hashed
 from core.parts import TABLE, Lineage, Part
 from core.shapes import arrow_schema, conform, with_floats
+from core.states import State
 from core.store_errors import StoreError
-from core.tables import SCHEMA_VERSION
 
 LINEAGE_KEY = b"scalp.lineage"
 
@@ -65,6 +67,14 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
+
+    def still(self) -> "Store":
+        """The same lake as it stands now: each footer and each listing is read once, however often it is asked for. For planning."""
+        store = Store(self.root, self.code)
+        store.exists = cache(store.exists)
+        store.parts = cache(store.parts)
+        store.lineage = cache(store.lineage)
+        return store
 
     def path(self, part: Part) -> str:
         return f"{self.base}/{part.folder}/{part.file}"
@@ -116,18 +126,16 @@ class Store:
         lineage = self.lineage(part)
         return lineage.content if lineage else None
 
-    def fresh(self, part: Part, *, inputs: Mapping[str, str], params: Mapping[str, Any]) -> bool:
-        """Whether the part is there and was made of just these inputs, by these parameters, under this schema."""
+    def freshness(self, part: Part, *, inputs: Mapping[str, str], params: Mapping[str, Any]) -> Freshness:
+        """Whether the part is there and was made of just these inputs, by these parameters, under this schema; and why not."""
         try:
-            found = self.lineage(part)
-        except StoreError:
-            return False  # unreadable is stale: it is made again
-        return (
-            found is not None
-            and found.schema_version == SCHEMA_VERSION
-            and found.inputs == dict(inputs)
-            and found.params == msgspec.json.decode(msgspec.json.encode(dict(params)))
-        )
+            return freshness(self.lineage(part), inputs=inputs, params=params)
+        except StoreError as error:
+            return Freshness(State.STALE, str(error))  # unreadable is stale: it is made again
+
+    def fresh(self, part: Part, *, inputs: Mapping[str, str], params: Mapping[str, Any]) -> bool:
+        """Whether `freshness` has nothing to say."""
+        return self.freshness(part, inputs=inputs, params=params).fresh
 
     def scan(self, parts: Part | Sequence[Part], *, floats: bool = False) -> pl.LazyFrame:
         """The rows of parts of one table, lazily; with `floats`, `<name>_float` stands beside each scaled integer."""
@@ -207,6 +215,20 @@ class Store:
             sink.facts.update(facts or {})
             sink.add(made)
         return part
+
+    def empty(self, part: Part) -> None:
+        """Take the rows out of a part and leave its footer, `emptied` among its facts: what was made from it stays as it is."""
+        found = self.lineage(part)
+        if found is None or found.facts.get("emptied"):
+            return
+        with self.fs.open(self.path(part), "rb") as file:
+            schema = pq.read_schema(file).remove_metadata()
+        kept = msgspec.structs.replace(found, facts=found.facts | {"emptied": True})
+        temporary = f"{self.path(part).rsplit('/', 1)[0]}/part.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+        with self.fs.open(temporary, "wb") as file, pq.ParquetWriter(file, schema) as writer:
+            writer.write_table(schema.empty_table())
+            writer.add_key_value_metadata({LINEAGE_KEY: msgspec.json.encode(kept)})
+        (os.replace if self.local else self.fs.mv)(temporary, self.path(part))
 
     def remove(self, part: Part) -> None:
         """Delete a part; one that is not there is not an error."""

@@ -13,12 +13,12 @@ from typing import Any
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from core import asking, machine, runs, settings
 from core.asking import Grain
 from core.parts import told
 from core.store import Part, Store
+from flows.compute import BySettings
 from tasks.asked import parts_asked, today
 from tasks.feature_days import Days, days_of, stage, with_neighbours
 from tasks.features import build_bars, build_inputs, build_labels, check_features
@@ -29,7 +29,7 @@ from tasks.span import INSTRUMENTS
 from tasks.trade_features import INPUTS, beside, build_trade_inputs, trade_stage
 
 WORKERS = 2  # symbols side by side; Polars has threads of its own
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=WORKERS)
+RUNNER: Any = BySettings(max_workers=WORKERS)
 
 
 def asked_name() -> str:

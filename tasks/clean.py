@@ -17,8 +17,10 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from core.freshness import Freshness, joined
 from core.settings import Quality
-from core.store import Part, Store, inputs_of
+from core.states import State
+from core.store import Part, Store, StoreError, inputs_of
 from core.tables import table
 from kernels.book import NONE
 from kernels.clean import DAY_NS, told
@@ -31,28 +33,26 @@ from tasks.judge import Judge
 from tasks.pieces import MARGIN_NS, Piece, decimals_of, pieces_near, rows_between, start_of
 
 FORM = 2  # of the rows that come out; a change builds again
-NEVER_AGAIN = (errno.ENOSPC, errno.ENOENT)
+NEVER_AGAIN = (errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 MARKET = tuple(f"clean_market__{noun}" for noun in ("trades", "quotes", "book", "top", "book_end", "marks", "instruments"))
 
 
 def recoverable(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether a second try may succeed: a share or an object store that hiccups, not bad data or a full disk."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, OSError) and error.errno not in NEVER_AGAIN
+    """Whether a second try of a task may succeed."""
+    return hiccup(state.result(raise_on_failure=False))
+
+
+def hiccup(error: object) -> bool:
+    """Whether it is a share or an object store that was away for a moment, not bad data or a full disk."""
+    undecodable = type(error) is OSError and error.errno is None  # what Arrow says of a damaged file
+    return isinstance(error, OSError) and error.errno not in NEVER_AGAIN and not undecodable
 
 
 def params_of(quality: Quality, keep_levels: int, fees: tuple[float, float]) -> dict[str, Any]:
     return {"form": FORM, "quality": quality.model_dump(mode="json"), "keep_levels": keep_levels, "fees": list(fees)}
 
 
-@task(
-    task_run_name="clean {venue}/{symbol} {day}",
-    retries=2,
-    retry_delay_seconds=[1, 3],
-    retry_condition_fn=recoverable,
-    cache_policy=NO_CACHE,
-)
-def clean_day(
+def make_day(
     store: Store, venue: str, symbol: str, day: date, *, quality: Quality, keep_levels: int, fees: tuple[float, float]
 ) -> dict[str, Any]:
     """Build the day, unless it is there and made of just these pieces by these settings; returns its facts.
@@ -60,19 +60,34 @@ def clean_day(
     The book keeps `keep_levels` levels a side; `fees` are the maker's and the taker's, in basis points of notional. A day whose pieces
     are all gone stays as it is. Raises `StoreError` for an unreadable part or a full disk.
     """
-    of = Part(ROWS, venue, symbol, day)
+    of = day_to_build(store, venue, symbol, day, quality=quality, keep_levels=keep_levels, fees=fees)
+    if of.freshness().fresh and (known := store.lineage(of.of)):
+        gone = [] if of.pieces else [f"{venue}/{symbol} {day}: its raw rows are gone; the day is kept"]
+        return known.facts["day"] | {"changed": False} | ({"warnings": gone} if gone else {})
+    return of.build(quality, keep_levels, fees)
+
+
+clean_day = task(
+    name="clean_day",
+    task_run_name="clean {venue}/{symbol} {day}",
+    retries=2,
+    retry_delay_seconds=[1, 3],
+    retry_condition_fn=recoverable,
+    cache_policy=NO_CACHE,
+)(make_day)
+
+
+def day_to_build(
+    store: Store, venue: str, symbol: str, day: date, *, quality: Quality, keep_levels: int, fees: tuple[float, float]
+) -> "Day":
+    """The day as it would be built now; only footers are read. Raises `StoreError` for an unreadable piece."""
     pieces = pieces_near(store, venue, symbol, day, quality.max_clock_skew_s)
     before = Part("clean_market__book_end", venue, symbol, day - timedelta(days=1))
     inputs = {str(p.part): p.content for p in pieces} | (inputs_of(store, [before]) if store.exists(before) else {})
     # Where the diffs of the day before ended counts too, and no row tells it while the book is unknown.
     chain = list(chain_of(ended.facts)[:2]) if (ended := store.lineage(before) if store.exists(before) else None) else None
     params = params_of(quality, keep_levels, fees) | {"chain_before": chain}
-    known = store.lineage(of) if store.exists(of) else None
-    if known and not pieces:
-        return known.facts["day"] | {"changed": False, "warnings": [f"{venue}/{symbol} {day}: its raw rows are gone; the day is kept"]}
-    if known and all(store.fresh(of.of(name), inputs=inputs, params=params) for name in (*known.facts["tables"], ROWS)):
-        return known.facts["day"] | {"changed": False}
-    return Day(store, of, pieces, before, inputs, params).build(quality, keep_levels, fees)
+    return Day(store, Part(ROWS, venue, symbol, day), pieces, before, inputs, params)
 
 
 class Day(NamedTuple):
@@ -84,6 +99,17 @@ class Day(NamedTuple):
     before: Part
     inputs: Mapping[str, str]
     params: Mapping[str, Any]
+
+    def freshness(self) -> Freshness:
+        """Of all its tables. A day whose pieces are all gone is fresh: it stays as it is."""
+        try:
+            known = self.store.lineage(self.of)
+        except StoreError as error:
+            return Freshness(State.STALE, str(error))
+        if known is None:
+            return Freshness(State.MISSING, "not there")
+        tables = (*known.facts["tables"], ROWS) if self.pieces else ()
+        return joined({name: self.store.freshness(self.of.of(name), inputs=self.inputs, params=self.params) for name in tables})
 
     def build(self, quality: Quality, keep_levels: int, fees: tuple[float, float]) -> dict[str, Any]:
         began = time.monotonic()

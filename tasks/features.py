@@ -18,8 +18,9 @@ import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from core.freshness import Freshness, joined
 from core.market import NS
-from core.settings import Bars, Labels, Quality
+from core.settings import Bars, Labels, Quality, SettingsError
 from core.store import Part, Store, StoreError
 from core.tables import TS
 from kernels import bars as seconds_of
@@ -28,13 +29,41 @@ from kernels import features as feats
 from kernels import labels as outcomes
 from kernels.seconds import Scale, seconds
 from tasks.clean import recoverable
-from tasks.span import DAY_NS, HEAD_S, INSTRUMENTS, TAIL_S, Span
+from tasks.span import DAY_NS, HEAD_S, INSTRUMENTS, TAIL_S, Recipe, Span
 
 BARS, INPUTS, LABELS = "clean_market__1s_bars", "feat_market__1s_inputs", "feat_market__1s_labels"
 EVENTS = ("trades", "quotes", "book")  # what tells the time
 FORM = {BARS: 1, INPUTS: 1, LABELS: 1}  # rises when the rows of a table change for the same inputs and parameters
 NAMES = ("down", "flat", "up")
 AGAIN: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [1, 3], "retry_condition_fn": recoverable, "cache_policy": NO_CACHE}
+
+
+def bars_of(span: Span, rules: Bars) -> Recipe:
+    """What the day's bars are made of now."""
+    return Recipe(span.part(BARS), span.inputs((*EVENTS, INSTRUMENTS), (0, 1)), {"form": FORM[BARS], "lateness_ms": rules.lateness_ms})
+
+
+def inputs_of_seconds(span: Span, rules: Bars, quality: Quality) -> Recipe:
+    """What the features of the day's seconds are made of now."""
+    params = {"lateness_ms": rules.lateness_ms, "gap_s": quality.gap_s, "feature_set_hash": feats.feature_set_hash()}
+    inputs = span.inputs((*EVENTS, "top", INSTRUMENTS)) | span.inputs((BARS,), (0,))
+    return Recipe(span.part(INPUTS), inputs, {"form": FORM[INPUTS], **params})
+
+
+def labels_of(span: Span, rules: Labels, quality: Quality) -> Recipe:
+    """What the day's labels are made of now. Raises `SettingsError` for a horizon of over half an hour."""
+    part = span.part(LABELS)
+    if rules.horizon_s + rules.order_latency_ms / 1000 > HEAD_S / 2:
+        raise SettingsError(f"labels look at most {HEAD_S // 2} s ahead, not {rules.horizon_s} s")
+    inputs = span.inputs(("top", INSTRUMENTS)) | span.inputs((INPUTS,), (0,))
+    return Recipe(part, inputs, {"form": FORM[LABELS], "gap_s": quality.gap_s, **rules.model_dump()})
+
+
+def seconds_fresh(store: Store, venue: str, symbol: str, day: date, *, bars: Bars, quality: Quality, labels: Labels) -> Freshness:
+    """Whether the day's bars, features and labels are what `build_bars`, `build_inputs` and `build_labels` would make."""
+    span = Span(store, venue, symbol, day)
+    recipes = bars_of(span, bars), inputs_of_seconds(span, bars, quality), labels_of(span, labels, quality)
+    return joined({recipe.part.table: recipe.freshness(store) for recipe in recipes})
 
 
 @contextlib.contextmanager
@@ -62,16 +91,14 @@ def traded(span: Span, scale: Scale, days: tuple[int, ...]) -> pl.LazyFrame:
     return span.rows("trades", scale, days).select(columns).collect().rechunk().lazy()
 
 
-@task(task_run_name="bars {symbol} {day}", **AGAIN)
-def build_bars(store: Store, venue: str, symbol: str, day: date, *, rules: Bars) -> float:
+def make_bars(store: Store, venue: str, symbol: str, day: date, *, rules: Bars) -> float:
     """One-second bars of the day; returns the seconds it took, 0 if it was up to date.
 
     The head of the day after closes the last of them.
     """
     began, span = time.monotonic(), Span(store, venue, symbol, day)
-    part = span.part(BARS)
-    inputs, params = span.inputs((*EVENTS, INSTRUMENTS), (0, 1)), {"form": FORM[BARS], "lateness_ms": rules.lateness_ms}
-    if store.fresh(part, inputs=inputs, params=params):
+    part, inputs, params = recipe = bars_of(span, rules)
+    if recipe.freshness(store).fresh:
         return 0.0
     with naming(part):
         trades = traded(span, span.scale((0,)), (0,))
@@ -79,26 +106,18 @@ def build_bars(store: Store, venue: str, symbol: str, day: date, *, rules: Bars)
         feed = feed_of(span, pl.concat([trades.select("ts_event", "ts_recv"), after]), rules, NS, (0, 1))
         made, n_late = seconds_of.bars(trades, feed)
         facts = {"bars": made.height, "trades": int(made["n_trades"].sum()), "late_trades": n_late}
-    store.write(part, made, inputs=inputs, params=params, facts=facts)
+    store.write(part, made, inputs=inputs, params=params, facts=facts | {"seconds": round(time.monotonic() - began, 3)})
     return time.monotonic() - began
 
 
-@task(task_run_name="features {symbol} {day}", **AGAIN)
-def build_inputs(store: Store, venue: str, symbol: str, day: date, *, rules: Bars, quality: Quality) -> float:
+def make_inputs(store: Store, venue: str, symbol: str, day: date, *, rules: Bars, quality: Quality) -> float:
     """Features of every second of the day; returns the seconds it took, 0 if it was up to date.
 
     Windows reach into the day before.
     """
     began, span = time.monotonic(), Span(store, venue, symbol, day)
-    part = span.part(INPUTS)
-    inputs = span.inputs((*EVENTS, "top", INSTRUMENTS)) | span.inputs((BARS,), (0,))
-    params = {
-        "form": FORM[INPUTS],
-        "lateness_ms": rules.lateness_ms,
-        "gap_s": quality.gap_s,
-        "feature_set_hash": feats.feature_set_hash(),
-    }
-    if store.fresh(part, inputs=inputs, params=params):
+    part, inputs, params = recipe = inputs_of_seconds(span, rules, quality)
+    if recipe.freshness(store).fresh:
         return 0.0
     with naming(part):
         made = cut(feats.features(day_of_seconds(span, rules, quality)).collect(), span.start)
@@ -113,6 +132,7 @@ def build_inputs(store: Store, venue: str, symbol: str, day: date, *, rules: Bar
         "known": known,
         "model_inputs": list(model),
         "feature_set_hash": feats.feature_set_hash(),
+        "seconds": round(time.monotonic() - began, 3),
     }
     store.write(part, made, inputs=inputs, params=params, facts=facts)
     return time.monotonic() - began
@@ -147,19 +167,14 @@ def cut(made: pl.DataFrame, start: int) -> pl.DataFrame:
     return own.with_columns(pl.col("segment") - pl.col("segment").min())
 
 
-@task(task_run_name="labels {symbol} {day}", **AGAIN)
-def build_labels(store: Store, venue: str, symbol: str, day: date, *, rules: Labels, quality: Quality) -> float:
+def make_labels(store: Store, venue: str, symbol: str, day: date, *, rules: Labels, quality: Quality) -> float:
     """Outcomes of an order at each second of the day; returns the seconds it took, 0 if it was up to date.
 
-    Raises `ValueError` for a horizon of over half an hour: no more of the day after is read.
+    Raises `SettingsError` for a horizon of over half an hour: no more of the day after is read.
     """
     began, span = time.monotonic(), Span(store, venue, symbol, day)
-    part = span.part(LABELS)
-    if rules.horizon_s + rules.order_latency_ms / 1000 > HEAD_S / 2:
-        raise ValueError(f"{part}: labels look at most {HEAD_S // 2} s ahead, not {rules.horizon_s} s")
-    inputs = span.inputs(("top", INSTRUMENTS)) | span.inputs((INPUTS,), (0,))
-    params = {"form": FORM[LABELS], "gap_s": quality.gap_s, **rules.model_dump()}
-    if store.fresh(part, inputs=inputs, params=params):
+    part, inputs, params = recipe = labels_of(span, rules, quality)
+    if recipe.freshness(store).fresh:
         return 0.0
     asked = store.scan(span.part(INPUTS)).filter(pl.col("segment").is_not_null()).select("ts_event", "known_at").collect()
     barriers = outcomes.Barriers(
@@ -184,9 +199,14 @@ def build_labels(store: Store, venue: str, symbol: str, day: date, *, rules: Lab
         volatility=pl.Series(found.volatility),
     ).filter(pl.Series(found.settled))
     counts = np.bincount(made["direction"].to_numpy() + 1, minlength=3)
-    facts = {name: int(n) for name, n in zip(NAMES, counts, strict=True)}
+    facts = {name: int(n) for name, n in zip(NAMES, counts, strict=True)} | {"seconds": round(time.monotonic() - began, 3)}
     store.write(part, made, inputs=inputs, params=params, facts=facts)
     return time.monotonic() - began
+
+
+build_bars = task(name="build_bars", task_run_name="bars {symbol} {day}", **AGAIN)(make_bars)
+build_inputs = task(name="build_inputs", task_run_name="features {symbol} {day}", **AGAIN)(make_inputs)
+build_labels = task(name="build_labels", task_run_name="labels {symbol} {day}", **AGAIN)(make_labels)
 
 
 @task(task_run_name="check {symbol} {day}", cache_policy=NO_CACHE)

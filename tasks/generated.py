@@ -75,8 +75,7 @@ def market_of(settings: Generator, symbol: str) -> Market:
     )
 
 
-@task(task_run_name="generate {market.symbol} {day}", persist_result=False, cache_policy=NO_CACHE)
-def write_day(market: Market, seed: int, first_day: date, day: date, folder: Path) -> Path:
+def make_file(market: Market, seed: int, first_day: date, day: date, folder: Path) -> Path:
     """Write one symbol-day unless it is there. A day after the first needs the one before it in the same folder."""
     path = path_of(folder, market.symbol, day)
     wanted = Sidecar(form=FORM, seed=seed, first_day=first_day, day=day, market=market)
@@ -102,6 +101,17 @@ def write_day(market: Market, seed: int, first_day: date, day: date, folder: Pat
     with replacing(side_path(path)) as file:
         file.write(msgspec.json.encode(wanted))
     return path
+
+
+write_day = task(name="write_day", task_run_name="generate {market.symbol} {day}", persist_result=False, cache_policy=NO_CACHE)(make_file)
+
+
+def make_next(settings: Generator, symbol: str, day: date, folder: Path) -> Path:
+    """The file of any day. It goes on from the day before where that was made of the same market, else the market opens on it."""
+    market = market_of(settings, symbol)
+    there = [sidecar_of(path_of(folder, symbol, d)) for d in (day, day - timedelta(days=1))]
+    same = (found.first_day for found in there if found and found.end and (found.market, found.seed) == (market, settings.seed))
+    return make_file(market, settings.seed, next(same, day), day, folder)
 
 
 def path_of(folder: Path, symbol: str, day: date) -> Path:

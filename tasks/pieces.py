@@ -89,9 +89,14 @@ def pieces_near(store: Store, venue: str, symbol: str, day: date, skew_s: float)
     return [p for p in found if p.low < start + DAY_NS + MARGIN_NS and p.high >= start - MARGIN_NS]
 
 
-def days_of(store: Store, venue: str, symbol: str, skew_s: float, recv_days: Iterable[date] | None = None) -> list[date]:
-    """The UTC days of exchange time that have raw rows, in order; of all pieces, or of those received on `recv_days`."""
-    days: set[date] = set()
+def days_of(
+    store: Store, venue: str, symbol: str, skew_s: float, recv_days: Iterable[date] | None = None, known: Iterable[date] = ()
+) -> list[date]:
+    """The UTC days of exchange time that have raw rows, in order; of all pieces, or of those received on `recv_days`.
+
+    Rows are read only where a footer does not tell; nothing of days that are `known` to have some.
+    """
+    days: set[date] = set(known)
     for piece in pieces_of(store, venue, symbol, skew_s, recv_days):
         first, last = day_of(piece.low), day_of(piece.high)
         if first == last:

@@ -43,8 +43,7 @@ def session_venue(path: Path) -> str | None:
     return msgspec.json.decode(page.read_bytes()).get("plan", {}).get("venue")
 
 
-@task(task_run_name=reading, retries=2, retry_delay_seconds=[1, 3], retry_condition_fn=recoverable, cache_policy=NO_CACHE)
-def read_recording(store: Store, uri: str, *, quality: Quality, venue: str | None = None, generated: bool = False) -> dict[str, Any]:
+def take_recording(store: Store, uri: str, *, quality: Quality, venue: str | None = None, generated: bool = False) -> dict[str, Any]:
     """Read one file into pieces of the raw tables. Returns its receipt's facts (`tasks.raw.write_pieces`) and, beside them,
 
     `name`; `skipped` (it was read before and nothing was done); `venue`, `symbol` of its main instrument (None if it has
@@ -74,6 +73,16 @@ def read_recording(store: Store, uri: str, *, quality: Quality, venue: str | Non
     n_frames = sum(facts["frames"].values())
     timing = {"seconds": round(seconds, 3), "frames_per_s": None if skipped else round(n_frames / seconds)}
     return facts | {"name": path.name, "skipped": skipped, "venue": main[0], "symbol": main[1]} | timing
+
+
+read_recording = task(
+    name="read_recording",
+    task_run_name=reading,
+    retries=2,
+    retry_delay_seconds=[1, 3],
+    retry_condition_fn=recoverable,
+    cache_policy=NO_CACHE,
+)(take_recording)
 
 
 def decode(store: Store, path: Path, source: Source, params: dict[str, Any], *, keep_unknown_fields: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from core.freshness import Freshness
 from core.market import NS
 from core.store import Part, Store, StoreError, inputs_of
 from core.tables import table
@@ -20,6 +22,17 @@ STRETCH = 32_768  # rows of the book that are in memory with their levels at a t
 DAY = timedelta(days=1)
 DAY_NS = 86_400 * NS
 INSTRUMENTS = "clean_market__instruments"
+
+
+class Recipe(NamedTuple):
+    """A part as it would be made now."""
+
+    part: Part
+    inputs: dict[str, str]  # name -> content
+    params: dict[str, Any]
+
+    def freshness(self, store: Store) -> Freshness:
+        return store.freshness(self.part, inputs=self.inputs, params=self.params)
 
 
 @dataclass(frozen=True, slots=True)

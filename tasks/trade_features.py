@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from core.market import GENERATED
 from core.runs import Stage
@@ -21,9 +20,8 @@ from core.settings import Quality
 from core.store import Part, Store
 from kernels import trade_features as feats
 from tasks import memory, trade_tape
-from tasks.clean import recoverable
-from tasks.features import EVENTS, naming
-from tasks.span import INSTRUMENTS, Span
+from tasks.features import AGAIN, EVENTS, naming
+from tasks.span import INSTRUMENTS, Recipe, Span
 from tasks.trade_tape import INPUTS
 
 FORM = 1  # rises when the rows change for the same inputs and parameters
@@ -31,14 +29,14 @@ FORM = 1  # rises when the rows change for the same inputs and parameters
 log = logging.getLogger("scalp")
 
 
-@task(
-    task_run_name="trade features {symbol} {day}",
-    retries=2,
-    retry_delay_seconds=[1, 3],
-    retry_condition_fn=recoverable,
-    cache_policy=NO_CACHE,
-)
-def build_trade_inputs(store: Store, venue: str, symbol: str, day: date, *, quality: Quality, threads: int = 1) -> dict[str, Any]:
+def trade_inputs_of(span: Span, quality: Quality) -> Recipe:
+    """What the features of the day's trades are made of now."""
+    size = {"tail": trade_tape.TAIL, "block": trade_tape.BLOCK}
+    params = {"form": FORM, "gap_s": quality.gap_s, **size, "feature_set_hash": feats.feature_set_hash()}
+    return Recipe(span.part(INPUTS), span.inputs((*EVENTS, "top", INSTRUMENTS)), params)
+
+
+def make_trade_inputs(store: Store, venue: str, symbol: str, day: date, *, quality: Quality, threads: int = 1) -> dict[str, Any]:
     """Features of every trade of the day, unless they are there already; returns the facts of the day.
 
     Windows reach into the day before; the tops that the last trades see may stand in the day after. A day without trades is an empty
@@ -46,16 +44,9 @@ def build_trade_inputs(store: Store, venue: str, symbol: str, day: date, *, qual
     data whose sums would not be exact.
     """
     began, span = time.monotonic(), Span(store, venue, symbol, day)
-    part, of = span.part(INPUTS), {"venue": venue, "symbol": symbol, "day": day.isoformat()}
-    inputs = span.inputs((*EVENTS, "top", INSTRUMENTS))
-    params = {
-        "form": FORM,
-        "gap_s": quality.gap_s,
-        "tail": trade_tape.TAIL,
-        "block": trade_tape.BLOCK,
-        "feature_set_hash": feats.feature_set_hash(),
-    }
-    if store.fresh(part, inputs=inputs, params=params) and (made := store.lineage(part)):
+    of = {"venue": venue, "symbol": symbol, "day": day.isoformat()}
+    part, inputs, params = recipe = trade_inputs_of(span, quality)
+    if recipe.freshness(store).fresh and (made := store.lineage(part)):
         return of | made.facts | {"changed": False, "seconds": 0.0}
     tail = trade_tape.tail_s(store, span.part("trades", -1), span.start, quality.gap_s)
     schema = trade_tape.schema_of_rows()
@@ -71,10 +62,14 @@ def build_trade_inputs(store: Store, venue: str, symbol: str, day: date, *, qual
             gaps=segment,
             known=dict(zip(feats.names(), known.tolist(), strict=True)),
             feature_set_hash=feats.feature_set_hash(),
+            seconds=round(time.monotonic() - began, 3),
         )
     seconds = time.monotonic() - began
     log.info("%s %s %s: features of %s trades, %.1f s", venue, symbol, day, f"{sink.rows:,}", seconds)
     return of | sink.facts | {"changed": True, "seconds": round(seconds, 3)}
+
+
+build_trade_inputs = task(name="build_trade_inputs", task_run_name="trade features {symbol} {day}", **AGAIN)(make_trade_inputs)
 
 
 def trade_stage(facts: Sequence[Mapping[str, Any]], asked: Mapping[tuple[str, str], Sequence[date]], *, seconds: float) -> Stage:

@@ -5,23 +5,26 @@ best_validation curves · scores {model, baselines} calibration_error calibratio
 hash) params feature_names feature_set_hash code · tracking · seconds. Times are UTC ns, returns basis points after cost.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import SecretStr
 
+from core.freshness import FRESH, Freshness, changed_inputs, changed_params, listed
 from core.market import GENERATED
 from core.runs import Stage
 from core.settings import Train
+from core.states import State
 from core.store import Part, Store, StoreError, inputs_of
 from tasks.windows import INPUTS, LABELS
 
@@ -51,8 +54,41 @@ def known_version(folder: Path) -> Stage | None:
     return Stage(name="train", changed=False, warnings=facts.get("warnings", []), facts=facts | {"folder": str(folder)})
 
 
-@task(task_run_name="train on {label}", cache_policy=NO_CACHE)
-def train_model(
+class Version(NamedTuple):
+    """A model as it would be trained now: on these parts of the inputs' table and their labels, into this folder."""
+
+    parts: list[Part]
+    inputs: dict[str, str]
+    params: dict[str, Any]
+    folder: Path
+
+    def freshness(self) -> Freshness:
+        """Fresh where just this version is there; stale where there is one of the same days, of other data or settings."""
+        if known_version(self.folder):
+            return FRESH
+        for facts in versions(self.folder.parent):
+            if facts["inputs"].keys() == self.inputs.keys():
+                reasons = [*changed_inputs(facts["inputs"], self.inputs), *changed_params(facts["params"], self.params)]
+                return Freshness(State.STALE, listed(reasons) or f"model {self.folder.name} is not whole")
+        return Freshness(State.MISSING, "no model of these days")
+
+
+def model_to_train(store: Store, parts: Sequence[Part], *, train: Train, data_dir: Path) -> Version:
+    """Only footers are read. Raises `StoreError` for a missing part."""
+    chosen = sorted({part.of(INPUTS) for part in parts if part.table in (INPUTS, LABELS)})
+    inputs = inputs_of(store, [part.of(table) for part in chosen for table in (INPUTS, LABELS)])
+    params = params_of(train)
+    return Version(chosen, inputs, params, data_dir / "models" / version_id(inputs, params))
+
+
+def versions(models: Path) -> Iterator[dict[str, Any]]:
+    """What was said of each model when it was trained, the newest first."""
+    for path in sorted(models.glob(f"*/{DONE}"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with contextlib.suppress(ValueError):  # no JSON: not whole, and nobody's
+            yield json.loads(path.read_bytes())
+
+
+def train_version(
     store: Store, parts: Sequence[Part], *, train: Train, data_dir: Path, wandb_api_key: SecretStr = SecretStr(""), label: str = ""
 ) -> Stage:
     """Train a version on these parts (inputs, with their labels beside), unless there is one of just this data and settings.
@@ -60,11 +96,8 @@ def train_model(
     Raises `ValueError` with the numbers where there is too little data, and `StoreError` for a missing part or a full disk.
     """
     started = time.monotonic()
-    chosen = sorted({part.of(INPUTS) for part in parts if part.table in (INPUTS, LABELS)})
-    inputs = inputs_of(store, [part.of(table) for part in chosen for table in (INPUTS, LABELS)])
-    params = params_of(train)
-    version = version_id(inputs, params)
-    folder = data_dir / "models" / version
+    chosen, inputs, params, folder = model_to_train(store, parts, train=train, data_dir=data_dir)
+    version = folder.name
     if done := known_version(folder):
         return done
     if folder.exists():  # what a killed run left behind
@@ -81,6 +114,9 @@ def train_model(
             raise StoreError(f"model version {version}: the disk is full; free some space and run again") from error
         raise
     return Stage(name="train", changed=True, seconds=facts["seconds"], warnings=facts["warnings"], facts=facts)
+
+
+train_model = task(name="train_model", task_run_name="train on {label}", cache_policy=NO_CACHE)(train_version)
 
 
 def write(path: Path, value: Any) -> None:

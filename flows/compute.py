@@ -1,0 +1,32 @@
+"""Where the tasks of a flow run: threads of its own process, or a Dask cluster; the same flow and the same results either way.
+
+    @flow(task_runner=BySettings(workers=2))      # SCALP_COMPUTE=threads | dask, read when the flow starts
+
+Dask: the scheduler at SCALP_DASK__ADDRESS, else a cluster of processes on this machine for the length of the run.
+"""
+
+from typing import Any
+
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from core import settings
+from core.settings import Settings
+
+
+def runner(config: Settings, workers: int) -> TaskRunner[Any]:
+    """The task runner that the settings name; `workers` threads, where it is threads."""
+    if config.compute == "threads":
+        return ThreadPoolTaskRunner(max_workers=workers)
+    from prefect_dask.task_runners import DaskTaskRunner  # a second to import, and not needed by most
+
+    if config.dask.address:
+        return DaskTaskRunner(address=config.dask.address)
+    cluster = {"n_workers": config.dask.workers, "threads_per_worker": 1, "processes": True}
+    return DaskTaskRunner(cluster_kwargs=cluster | {"host": "127.0.0.1", "dashboard_address": None})
+
+
+class BySettings(ThreadPoolTaskRunner):
+    """Stands for `runner`: Prefect copies a flow's task runner when a run of it begins, and the copy is the one that the settings name."""
+
+    def duplicate(self) -> Any:
+        return runner(settings.load(), self._max_workers)
