@@ -35,7 +35,7 @@ SWITCHES = (
     "--disable-default-apps",
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-    "--window-size=1400,1300",
+    "--window-size=1400,1800",
     "--remote-debugging-port=0",
 )
 START_S, PATIENCE_S = 60.0, 45.0
@@ -103,7 +103,7 @@ class Page:
 
     def sees(self, text: str, seconds: float = PATIENCE_S) -> None:
         """Wait until the page says this."""
-        self.until(f"document.body.innerText.toLowerCase().includes({json.dumps(text.lower())})", seconds)
+        self.until(f"document.body?.innerText.toLowerCase().includes({json.dumps(text.lower())})", seconds)
 
     def text(self) -> str:
         return self.js("document.body.innerText")
@@ -121,11 +121,9 @@ class Page:
         self.call("Input.insertText", text=text)
 
     def shot(self, file: Path) -> None:
-        """A picture of the whole page, for people."""
+        """A picture of what is in sight, for people."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 4000), "scale": 1}
-        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]))
+        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
 
 @contextmanager
