@@ -14,7 +14,7 @@ class Following:
         self._rest = b""
 
     def lines(self) -> list[str]:
-        """Whole lines since the last call, without empty ones."""
+        """Whole lines since the last call, but for those without a letter or a digit (empty ones, banners drawn with strokes)."""
         try:
             stat = self.path.stat()
             if stat.st_ino != self._file or stat.st_size < self._at:
@@ -28,4 +28,4 @@ class Following:
             return []
         self._at += len(read)
         *whole, self._rest = (self._rest + read).split(b"\n")
-        return [text for line in whole if (text := line.decode(errors="replace").rstrip())]
+        return [text for line in whole if any(map(str.isalnum, text := line.decode(errors="replace").rstrip()))]

@@ -63,8 +63,9 @@ class Supervisor:
             asked.wait(TICK_S)
         return True
 
-    def stop(self) -> None:
-        """Stop all, last started first, following their logs; what is deaf is killed after its grace."""
+    def stop(self) -> list[str]:
+        """Stop all, last started first, following their logs; what is deaf is killed after its grace. Returns what ran."""
+        stopped = []
         for tended in reversed(self.parts):
             if tended.service is None:
                 if tended.state not in (State.DONE, State.SKIPPED, State.DOWN):
@@ -81,8 +82,10 @@ class Supervisor:
             self._read([tended])
             self._to(tended, State.STOPPED)
             self._said(tended.part.name, f"stopped in {time.monotonic() - began:.1f} s")
+            stopped.append(tended.part.name)
         self._tell()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        return stopped
 
     def tick(self) -> None:
         """One look at every part."""

@@ -97,9 +97,9 @@ def run(only: list[str], without: list[str], port: int | None) -> int:
             ended_well = supervisor.run(asked, lambda: show(config, notes, began))
         finally:
             told.event("", "stopping in order; Ctrl-C again ends at once")
-            supervisor.stop()
+            stopped = supervisor.stop()
             keeper.bye()
-            told.event("", f"stopped {', '.join(reversed(names))}")
+            told.event("", f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
     return OK if ended_well else FAILED
 
 
@@ -254,10 +254,9 @@ def show(config: "Settings", notes: Notes, began: float) -> None:
         out.print()
         for line in hints(config, told):
             out.print(line, soft_wrap=True)
-        n = sum(part.up for part in told.parts.values())
-        out.print(
-            f"{n} of {counted(len(told.parts), 'part')} up after {time.monotonic() - began:.0f} s. Ctrl-C stops everything in order.\n"
-        )
+        n, n_skipped = sum(part.up for part in told.parts.values()), sum(part.state == "skipped" for part in told.parts.values())
+        skipped, took = f", {n_skipped} skipped" if n_skipped else "", time.monotonic() - began
+        out.print(f"{n} of {counted(len(told.parts), 'part')} up{skipped}, after {took:.0f} s. Ctrl-C stops everything in order.\n")
 
 
 def hints(config: "Settings", told: "Running") -> list[str]:
