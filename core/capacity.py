@@ -63,6 +63,6 @@ def estimate(stored: Sequence[Stored], took: Sequence[Took], symbols: int, days:
             missing.append(stage)
             continue
         times = n if by_day else 1
-        basis = f"{len(rates)} run{'s' * (len(rates) != 1)}" + ("" if by_day else ", once a run: it samples")
+        basis = f"{len(rates)} run{'s' * (len(rates) != 1)}" + ("" if by_day else ", once a run")
         time.append(Line(stage, median(rates), median(rates) * times, max(rates) * times, basis))
     return Estimate(disk, time, missing)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
+from rich.table import Table
 
 from core import runs, settings
 from core.capacity import Estimate, Line, Stored, Took, estimate
@@ -15,6 +17,7 @@ from core.store import Store
 from scalp.console import counted, out
 from scalp.doctor_machine import nearest
 from scalp.failures import FAILED, OK
+from scalp.up import WIDE
 
 GENERATED = "generated"
 SPARE = 0.1  # of the disk that should stay free
@@ -65,9 +68,9 @@ def stored_days(store: Store) -> tuple[list[Stored], str]:
     for table in store.tables():
         for part in store.parts(table):
             sizes[table][part.venue, part.symbol, str(part.day)] += store.fs.size(store.path(part)) or 0
-    real = {table: {key: n for key, n in of.items() if key[0] != GENERATED} for table, of in sizes.items()}
-    made = real if any(real.values()) else sizes
-    venues = sorted({key[0] for of in made.values() for key in of})
+    venues = sorted({key[0] for table, of in sizes.items() for key in of if table.startswith("clean_")})  # not that of benchmarks
+    venues = [venue for venue in venues if venue != GENERATED] or venues
+    made = {table: {key: n for key, n in of.items() if key[0] in venues} for table, of in sizes.items()}
     return [Stored(table, n) for table, of in made.items() for n in of.values()], ", ".join(venues)
 
 
@@ -86,9 +89,9 @@ def took(data_dir: Path) -> list[Took]:
 
 
 def show(made: Estimate, asked: str, of: str) -> None:
-    from rich.table import Table
-
-    shown = Table("", "a symbol's day", "all", "if all were as the largest", "stands on", box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "one day", "all", "at most", "stands on"):
+        shown.add_column(name, no_wrap=True)
 
     def rows(title: str, lines: list[Line], text: Callable[[float], str]) -> None:
         for line in lines:
@@ -100,7 +103,8 @@ def show(made: Estimate, asked: str, of: str) -> None:
     rows("disk", made.disk, bytes_text)
     rows("time", made.time, seconds_text)
     out.print(f"{asked}, from the days of {of or 'nothing'} and the runs in this folder, on {machine()}:\n", soft_wrap=True)
-    out.print(shown)
+    (out if out.is_terminal else Console(highlight=False, width=WIDE)).print(shown)
+    out.print("one day: of one symbol, the mean; at most: if every day were as the largest, every run as the slowest", soft_wrap=True)
     if made.missing:
         out.print(f"no history of {', '.join(made.missing)}: not in the time", soft_wrap=True)
     out.print("time is that of one process after another; a backfill works on several chunks at a time (backfill.parallel)", soft_wrap=True)
