@@ -53,14 +53,11 @@ def joined(of: Mapping[str, Freshness]) -> Freshness:
 
 
 def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    """What differs between two sets of inputs (name -> content), a sentence each."""
-    for name in sorted({*before, *now}):
-        if name not in before:
-            yield f"{name} is new"
-        elif name not in now:
-            yield f"{name} is gone"
-        elif before[name] != now[name]:
-            yield f"{name} changed"
+    """What differs between two sets of inputs (name -> content), a sentence each. A raw piece made of other bytes has another name."""
+    gone, new = ({_day(name) for name in of if name not in others} for of, others in ((before, now), (now, before)))
+    changed = {name for name in before if now.get(name, before[name]) != before[name]} | (gone & new)
+    for name in sorted(changed | gone | new):
+        yield f"{name} {'changed' if name in changed else 'is new' if name in new else 'is gone'}"
 
 
 def changed_params(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -80,6 +77,11 @@ def listed(reasons: list[str]) -> str:
     """The first few reasons as one sentence."""
     more = len(reasons) - SHOWN
     return "; ".join(reasons[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _day(name: str) -> str:
+    """The name of an input without its piece."""
+    return " ".join(name.split(" ")[:3])
 
 
 def _schema(found: Lineage) -> Iterator[str]:

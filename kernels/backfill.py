@@ -37,13 +37,20 @@ def plan(found: Iterable[Found], *, only: Only = Only.ALL, chunk_days: int = 10)
         if one.state in MEANT[only]:
             steps[one.partition] = Step(one.partition, one.state, one.why, one.of)
         elif one.state is State.FRESH and first and only is not Only.MISSING:
-            steps[one.partition] = Step(one.partition, State.FRESH, f"looked at again when {first[-1]} is made", one.of, certain=False)
+            steps[one.partition] = Step(
+                one.partition, State.FRESH, f"looked at again when {nearest(one, first)} is made", one.of, certain=False
+            )
     chunks = cut(list(steps.values()), chunk_days)
     place = {step.partition: n for n, chunk in enumerate(chunks) for step in chunk}
     waits = [{place[p] for step in chunk for p in step.of if p in place} - {n} for n, chunk in enumerate(chunks)]
     n_fresh = sum(one.state is State.FRESH and one.partition not in steps for one in every)
     made = tuple(Chunk(tuple(chunk), tuple(sorted(before))) for chunk, before in zip(chunks, waits, strict=True))
     return Plan(tuple(steps.values()), made, n_fresh)
+
+
+def nearest(found: Found, first: Sequence[Partition]) -> Partition:
+    """Of what comes first, the one of the same day; else the last."""
+    return next((of for of in first if of.day == found.partition.day), first[-1])
 
 
 def held_by(step: Step, failed: Container[Partition]) -> Partition | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from core.asking import BadParameter, Source
 from flows.ingest import ingest
 from tasks.ingest import IngestError
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("prefect")]
 SNAPSHOT = '{"lastUpdateId":10,"bids":[["100.1","1.000"]],"asks":[["100.3","2.000"]]}'
 DIFF = (
     '{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":%d,"T":%d,"s":"BTCUSDT",'
@@ -20,14 +19,6 @@ DIFF = (
 )
 TRADE = '{"stream":"btcusdt@trade","data":{"e":"trade","E":%d,"T":%d,"s":"BTCUSDT","t":%d,"p":"100.2","q":"0.5","X":"MARKET","m":true}}'
 MIDNIGHT_MS = 1_723_161_600_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def prefect() -> Iterator[None]:
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 def record(path: Path, first_ms: int, n: int, *, snapshot: bool = True, after: int = 10) -> bytes:
