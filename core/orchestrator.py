@@ -33,6 +33,8 @@ QUIET = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",  # it calls an outside host even with analytics off; the first UI does not
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # run logs go to the server; the console has our own lines
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "scalp",  # what we log inside a run stands in its logs in the UI
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
 

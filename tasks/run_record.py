@@ -45,6 +45,8 @@ async def run_of(name: str, parameters: Mapping[str, Any]) -> AsyncIterator[Path
         yield folder
         return
     config = settings.load()
+    if log.level == logging.NOTSET:  # in a worker nobody has said what is worth a line
+        log.setLevel(logging.INFO)
     async with AsyncExitStack() as stack:
         if folder is None:  # nobody holds the data folder for us
             await stack.enter_async_context(turn(config.data_dir, f"flow {name}", wait_s=config.up.wait_s, told=log.info))
