@@ -40,7 +40,7 @@ class Asked(Struct, kw_only=True):
     use: str = "in-process"
     symbols: tuple[str, ...] = ()
     clients: int = 0  # of /stream
-    rehearse_ms: float = 3.0
+    rehearse_ms: float = 5.0
 
 
 class Fed(Binance):

@@ -12,14 +12,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from core.events import Account, Approved, Connected, Ordered, Timer
 from core.market import NS
 from core.orders import Order, Standing, Status
-from kernels import engine
+from kernels import engine, holdings, rule_signals
 from kernels.engine_plan import Plan
 from kernels.engine_state import State
+from kernels.engine_targets import seen
 from kernels.frames_live import Live
 from kernels.strategies import Target, Urgency, View
 
@@ -71,6 +73,14 @@ def wish(n: int, view: View) -> tuple[int, list[Target]]:
         return n, []
     size = 0.5 * seen.cap / seen.mid if n % 2 == 0 else 0.0
     return n + 1, [Target(symbol=seen.symbol, size=size, urgency=Urgency.NOW if n % 4 else Urgency.PATIENT)]
+
+
+def look(state: State) -> None:
+    """Read what the next decision of the original will be made from, and change nothing."""
+    np.asarray(rule_signals.step_packed(state.rule_state, state.bars, state.rule)[1])  # no bar is due
+    for symbol in state.desks:
+        seen(state, symbol)
+    holdings.equity_now(state.holdings)
 
 
 def beat(twin: Twin) -> Order | None:
