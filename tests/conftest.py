@@ -1,6 +1,7 @@
 """Fixtures for everyone: an empty lake, an empty data folder, and the real market data beside the project."""
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,3 +57,24 @@ def ingested(stack: "Stack") -> "Stack":
     assert run.state.is_completed(), run.state.message
     until(lambda: list((stack.data / "lake" / "feat_market__1s_labels").rglob("*.parquet")), "features follow ingest")
     return stack
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a disk of so many bytes; skips where that is not allowed."""
+    made: list[Path] = []
+
+    def mount(n_bytes: int) -> Path:
+        folder = tmp_path / f"disk{len(made)}"
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", folder], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"needs to mount a small disk: {done.stderr.strip()}")
+        made.append(folder)
+        return folder
+
+    yield mount
+    for folder in made:
+        subprocess.run(["umount", "-l", folder], check=False)

@@ -149,24 +149,3 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 @pytest.fixture
 def copy(finished: Finished, tmp_path: Path) -> Path:
     return finished.copy(tmp_path / "data")
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a disk of so many bytes; skips where that is not allowed."""
-    made: list[Path] = []
-
-    def mount(n_bytes: int) -> Path:
-        folder = tmp_path / f"disk{len(made)}"
-        folder.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", folder], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"needs to mount a small disk: {done.stderr.strip()}")
-        made.append(folder)
-        return folder
-
-    yield mount
-    for folder in made:
-        subprocess.run(["umount", "-l", folder], check=False)
