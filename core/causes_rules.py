@@ -61,6 +61,8 @@ def disk(seen: Seen) -> Cause | None:
 
 
 def parameter(seen: Seen) -> Cause | None:
+    if found := re.search(r"^folder: (?:there is no folder )?(?P<path>\S+)(?= is empty| \(from here|$)", seen.first):
+        return Cause(f"parameter {seen.first}", found["path"], "source", f"ls -l {shlex.quote(str(Path(found['path']).parent))}")
     if "BadParameter" in seen.types:
         return Cause(f"parameter {seen.first}", seen.text.partition(":")[0], "parameter", f"scalp {seen.flow or 'run'} --help")
     found = re.search(r"invalid parameters:\s*(.+)", seen.text, re.DOTALL)
@@ -95,6 +97,9 @@ def timeout(seen: Seen) -> Cause | None:
     if found := re.search(r"(\w[\w .-]*) was not ready after ([\d.]+) s", seen.text):
         name = found[1]
         return Cause(f"{name} was not ready within {found[2]} s{reason(seen.text)}", name, "timeout", log_command(seen.text))
+    if found := re.search(r"Scope timed out after (?P<s>[\d.]+) second", seen.text):
+        what = f"flow {seen.flow}" if seen.flow else "the run"
+        return Cause(f"{what} took longer than its limit of {float(found['s']):g} s", what, "timeout", "scalp doctor --capacity")
     if seen.types & {"TimeoutError"} and not seen.file:
         return Cause(f"a time limit was reached: {seen.first}", "a time limit", "timeout", "scalp doctor")
     return None

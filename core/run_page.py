@@ -21,6 +21,7 @@ NEXT = {
     "train": "scalp deploy",
     "deploy": "scalp status",
     "benchmark": "scalp bench --peers",
+    "nightly": "scalp runs diff latest~1 latest",
 }
 SIGNS = {"completed": "✓", "failed": "✗", "crashed": "✗", "cancelled": "■", "running": "…"}
 
@@ -29,12 +30,14 @@ def page(record: RunRecord, stages: Mapping[str, str] | None = None) -> str:
     """The page; `stages` are those of its stages, in order."""
     lines = [f"# {record.flow} {SIGNS[record.state]} {record.state}", "", *told(record), ""]
     lines += rows("Run", ("", ""), ((name, plain(value)) for name, value in facts(record) if value))
-    lines += rows("Parameters", ("parameter", "value"), ((plain(k), code(v)) for k, v in record.parameters.items()))
-    lines += rows("Configuration that differs from the defaults", ("setting", "value"), ((k, code(v)) for k, v in record.settings.items()))
+    lines += rows("Parameters", ("parameter", "value"), ((code(k), code(v)) for k, v in record.parameters.items()))
+    lines += rows(
+        "Configuration that differs from the defaults", ("setting", "value"), ((code(k), code(v)) for k, v in record.settings.items())
+    )
     lines += rows("Read", ("what", "content", "rows"), parts(record.read), right=(2,))
     lines += rows("Wrote", ("part", "content", "rows"), parts(record.wrote), right=(2,))
     lines += rows("Skipped, or not taken", ("what", "why"), ((plain(s.what), plain(s.why)) for s in record.skipped))
-    lines += rows("Metrics", ("metric", "value"), ((plain(name), f"{value:,.6g}") for name, value in record.metrics.items()), right=(1,))
+    lines += rows("Metrics", ("metric", "value"), ((code(name), f"{value:,.6g}") for name, value in record.metrics.items()), right=(1,))
     for text in (stages or {}).values():
         lines += ["", re.sub(r"^(#+) ", r"#\1 ", text, flags=re.MULTILINE)]
     return "\n".join(lines).rstrip() + "\n"
@@ -73,7 +76,7 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 def parts(found: Sequence[Read]) -> Iterator[tuple[str, str, str]]:
     for one in found:
-        yield plain(one.part), f"`{one.content[:12]}`" if one.content else "", f"{one.rows:,}" if one.rows is not None else ""
+        yield code(one.part), f"`{one.content[:12]}`" if one.content else "", f"{one.rows:,}" if one.rows is not None else ""
 
 
 def code(value: Any) -> str:

@@ -67,15 +67,14 @@ def _list(flow: str, failed: bool, limit: int, *, as_json: bool) -> int:
             "No run yet: [bold]scalp run[/bold] makes one." if not records else "No run like that; [bold]scalp runs[/bold] lists all."
         )
         return OK
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("run", "flow", "state", "began (UTC)", "took"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("what it did, or why it failed")
+    wide = {key: max([len(key), *(len(row[key]) for row in rows)]) for key in ("run", "flow", "state")}
+    out.print(f"[bold]{'run':{wide['run']}}  {'flow':{wide['flow']}}  {'state':{wide['state']}}  {'began, UTC':16}  {'took':>12}[/bold]")
     for row in rows:
-        colour = COLOURS.get(row["state"], "dim")
-        state = f"[{colour}]{row['state']}[/{colour}]"
-        table.add_row(row["run"], row["flow"], state, row["began"][:19].replace("T", " "), _took(row["took_s"]), escape(row["told"]))
-    out.print(table)
+        state = f"[{COLOURS.get(row['state'], 'dim')}]{row['state']:{wide['state']}}[/]"
+        began, took = row["began"][:16].replace("T", " "), _took(row["took_s"])
+        out.print(f"{escape(row['run']):{wide['run']}}  {row['flow']:{wide['flow']}}  {state}  {began:16}  {took:>12}", soft_wrap=True)
+        if row["told"]:
+            out.print(f"  [dim]{escape(row['told'])}[/dim]", soft_wrap=True)
     return OK
 
 

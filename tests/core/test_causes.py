@@ -10,7 +10,7 @@ from core.store_errors import StoreError
 
 DELETE = "delete /d/lake/clean_market__trades/venue=v/symbol=S/day=2026-01-05/part.parquet and run again"
 TORN = f"clean_market__trades v/S 2026-01-05: unreadable (not a Parquet file); {DELETE}"
-LOG = "triton ended with exit code 1 before it was ready.\nThe end of its log (/d/logs/triton.log):\n| Socket '127.0.0.1:8001' already in use"
+LOG = "triton ended with exit code 1 before it was ready.\nThe end of its log (/d/triton.log):\n| Socket '127.0.0.1:8001' already in use"
 MISSING = "clean_market__quotes v/S 2026-01-05: missing; ingest the day first"
 REFUSED = "Flow run encountered an exception: ConnectError: [Errno 111] Connection refused to 127.0.0.1:4200"
 WRONG = "Validation failed. Flow run received invalid parameters:\n - start: Input should be a valid date"
@@ -25,7 +25,7 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device", "/d/lake/x.partial")
         (StoreError(TORN), "partition", "clean_market__trades v/S 2026-01-05", "rm /d/lake"),
         (StoreError(MISSING), "partition", "clean_market__quotes", "scalp ingest"),
         (ValueError("/x/a.parquet: there is no column qty (mapping 'standx')"), "schema", "/x/a.parquet", "scalp ingest"),
-        (ServiceError(LOG), "triton", "127.0.0.1:8001", "tail -50 /d/logs/triton.log"),
+        (ServiceError(LOG), "triton", "127.0.0.1:8001", "tail -50 /d/triton.log"),
         (ServiceError("triton was not ready after 2 s.\nThere is no log at /d/logs/triton.log."), "timeout", "triton", "triton.log"),
         (RuntimeError(GATE), "gate", "model 3f2a9c01b7de at the step latency", "scalp deploy 3f2a9c01b7de"),
         (NO_SPACE, "disk", "the disk", "scalp maintain --dry-run"),

@@ -75,7 +75,7 @@ def test_the_page_tells_first_what_ended_it_and_what_to_type():
     )
     text = run_page.page(failed, {"ingest": "# Data\n\ntext"})
     assert text.index("Cause") < text.index("`ls -l /`") < text.index("## Read")
-    assert "| p v/S 2026-01-05 | `abababababab` | 7 |" in text
+    assert "| `p v/S 2026-01-05` | `abababababab` | 7 |" in text
     assert "\n## Data" in text
 
 
