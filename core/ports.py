@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 
 from core.stack_marks import words
 
@@ -17,6 +18,16 @@ def taken(host: str, port: int) -> bool:
     return False
 
 
+def free_within(host: str, port: int, seconds: float) -> bool:
+    """Wait until a server could listen there: what was killed just now holds its port a moment longer."""
+    until = time.monotonic() + seconds
+    while taken(host, port):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def holder(port: int) -> str:
     """Who listens on it, for people."""
     import psutil
@@ -28,4 +39,4 @@ def holder(port: int) -> str:
                     break
                 with contextlib.suppress(psutil.Error):
                     return f"process {one.pid} ({words(psutil.Process(one.pid).cmdline())})"
-    return "a process of another user"
+    return "a process that cannot be seen from here (another user's, or one that is just ending)"

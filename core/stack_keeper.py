@@ -23,9 +23,13 @@ class Keeper:
     """The stack's end of the pipe."""
 
     def __init__(self, data_dir: Path, grace_s: float) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.stack_keeper", str(data_dir), str(grace_s)],
-            env=dict(os.environ) | marks(data_dir),
+        self.data_dir, self.grace_s = data_dir, grace_s
+        self.process = self._started()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "core.stack_keeper", str(self.data_dir), str(self.grace_s)],
+            env=dict(os.environ) | marks(self.data_dir),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -39,6 +43,11 @@ class Keeper:
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
+
+    def keep(self) -> None:
+        """Another one where it was killed."""
+        if not self.alive:
+            self.process = self._started()
 
     def bye(self) -> None:
         """We end in order."""

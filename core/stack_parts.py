@@ -58,7 +58,8 @@ class Care:
     window_s: float = 600.0
     backoff_s: float = 1.0  # before the first restart; doubled each time
     longest_backoff_s: float = 30.0
-    unhealthy_s: float = 120.0  # without a healthy answer for so long it is started again
+    slow_s: float = 30.0  # without a healthy answer for so long it is unhealthy
+    unhealthy_s: float = 120.0  # and after so long it is started again
     probe_s: float = 3.0
 
     def backoff(self, restarts: int) -> float:

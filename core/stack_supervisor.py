@@ -18,7 +18,6 @@ from core.stack_parts import SETTLED, UP, Care, Part, Standing, State
 
 TICK_S = 0.1
 LOOK_S = 5.0  # between two looks at whether a skipped part has something to do now
-SLOW_PROBES = 3  # in a row, and it is unhealthy
 GONE = frozenset({State.SKIPPED, State.DOWN, State.STOPPED})
 
 Said = Callable[[str, str], None]  # name of the part, and what
@@ -47,14 +46,15 @@ class Supervisor:
         self._threads = ThreadPoolExecutor(max_workers=2 * len(parts) + 1, thread_name_prefix="stack")
         self._news = True
 
-    def run(self, asked: threading.Event, settled: Callable[[], None]) -> bool:
+    def run(self, asked: threading.Event, settled: Callable[[], None], beside: Callable[[], None] = lambda: None) -> bool:
         """Until `asked` is set (True), an essential part is left down or nothing is left to look after (False).
 
-        `settled` is called once, as soon as every part is healthy or will not be.
+        `settled` is called once, as soon as every part is healthy or will not be; `beside` at every look.
         """
         told = False
         while not asked.is_set():
             self.tick()
+            beside()
             if not told and all(map(self._settled, self.parts)):
                 told = True
                 settled()
@@ -164,7 +164,7 @@ class Supervisor:
         silent = now - tended.heard
         if tended.state is not State.STARTING and silent > self.care.unhealthy_s:
             self._end(tended, f"did not answer as it should for {silent:.0f} s")
-        elif tended.state is State.HEALTHY and silent > SLOW_PROBES * self.care.probe_s:
+        elif tended.state is State.HEALTHY and silent > self.care.slow_s:
             self._to(tended, State.UNHEALTHY, "it runs, and does not answer as it should")
             self._said(part.name, "does not answer as it should")
         elif now >= tended.next_look:

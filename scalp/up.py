@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEEPER_GRACE_S = 15.0  # what a killed stack leaves behind may end in order for so long
 LEFT_GRACE_S = 10.0
 WIDE = 220
+PORT_S = 2.0
 DOWN_S = 180.0  # the longest orderly stop
 COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
 MARKS = {"healthy": "green", "done": "green", "skipped": "dim", "down": "red", "unhealthy": "red", "stopped": "dim"}
@@ -94,7 +95,7 @@ def run(only: list[str], without: list[str], port: int | None) -> int:
         supervisor = Supervisor(parts, care, said=told.event, line=told.line, changed=notes.write)
         told.event("", f"starting {', '.join(names)}; Ctrl-C stops everything in order")
         try:
-            ended_well = supervisor.run(asked, lambda: show(config, notes, began))
+            ended_well = supervisor.run(asked, lambda: show(config, notes, began), keeper.keep)
         finally:
             told.event("", "stopping in order; Ctrl-C again ends at once")
             stopped = supervisor.stop()
@@ -123,7 +124,7 @@ def check_server(config: "Settings", port: int) -> None:
     """Raises `UsageError` where the server could not start anyway."""
     from core import orchestrator, ports
 
-    if ports.taken(config.prefect.host, port):
+    if not ports.free_within(config.prefect.host, port, PORT_S):
         raise UsageError(
             f"port {port} is taken by {ports.holder(port)}: end that, or choose another port with scalp up --port N (0 takes a free one)"
         )
@@ -210,7 +211,7 @@ class Voice:
             self.file.flush()
 
     def _print(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # nobody may read any more (scalp up | head): what runs goes on
+        with contextlib.suppress(OSError):  # its disk may be full: what runs goes on
             out.print(text, soft_wrap=True)
 
 

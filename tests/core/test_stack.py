@@ -24,7 +24,7 @@ from core.stack_marks import end_marked, marked, marks
 from core.stack_parts import Care, Part, State, chosen
 from core.stack_supervisor import Supervisor
 
-QUICK = Care(start_timeout_s=60, restarts=2, window_s=600, backoff_s=0.05, probe_s=0.05)
+QUICK = Care(start_timeout_s=60, slow_s=60, restarts=2, window_s=600, backoff_s=0.05, probe_s=0.05)
 PATIENCE_S = 60.0
 LIVES = """
     import pathlib, signal, sys, time
@@ -168,7 +168,7 @@ def test_a_part_without_work_is_skipped_with_the_reason_and_started_when_there_i
 
 def test_a_part_that_runs_and_does_not_answer_is_unhealthy_and_then_started_again(world: World):
     broken = world.folder / "broken"
-    care = Care(start_timeout_s=60, restarts=2, backoff_s=0.05, probe_s=0.05, unhealthy_s=1.0)
+    care = Care(start_timeout_s=60, restarts=2, backoff_s=0.05, probe_s=0.05, slow_s=0.3, unhealthy_s=1.0)
     with world.supervised(world.part("mute", ready=lambda: not broken.exists()), care=care) as supervisor:
         until(supervisor, lambda: states(supervisor) == {"mute": "healthy"})
         first = supervisor.parts[0].pid

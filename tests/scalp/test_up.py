@@ -13,8 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import create_engine, text
 
 from core import orchestrator, stack
+from tests.core.ledgers import postgres, postgres_binaries
 from tests.scalp.conftest import PATIENCE_S, Started, at_work_in, environment, scalp
 
 pytestmark = [pytest.mark.server, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
@@ -138,6 +140,19 @@ def test_killed_with_a_flow_at_work_it_leaves_nothing_and_the_next_one_says_so_a
     finally:
         again.process.kill()
     assert scalp(data, "down").returncode == 0
+
+
+@pytest.mark.skipif(postgres_binaries() is None, reason="no PostgreSQL here: apt-get install postgresql")
+def test_prefect_keeps_its_history_in_postgresql_where_that_is_asked_for(tmp_path: Path):
+    data = tmp_path / "data"
+    with postgres(tmp_path) as url:
+        run = Started(data, "up", "--only", "pool", "--port", "0", SCALP_PREFECT__DATABASE_URL=url.replace("+psycopg", "+asyncpg"))
+        run.until("parts up, after")
+        assert {name: part["state"] for name, part in told(data).items()} == {"server": "healthy", "pool": "done"}
+        with create_engine(url).connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM deployment WHERE name = 'ingest'")).scalar() == 1
+        assert not list(data.rglob("prefect.db")), "nothing in SQLite"
+        assert scalp(data, "down").returncode == 0 and run.process.wait(30) == 0, run.output
 
 
 def test_with_nothing_running_it_is_said_what_to_type(tmp_path: Path):
