@@ -7,6 +7,7 @@ from kernels.portfolio_active import gradient
 from kernels.portfolio_certificate import proof, settled
 from kernels.portfolio_exact import solve_deviation, solve_variance, variance_of
 
+ROUNDED = 1e-12  # of a sum of weights
 FIGURES = 7  # behind the weights of an answer: objective, gap, price, missed, infeasible, steps, allowed (one array: boxing costs)
 
 
@@ -45,12 +46,14 @@ def cheapest(s: np.ndarray, caps: np.ndarray, kinks: np.ndarray, costs: np.ndarr
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def feasible(start: np.ndarray, caps: np.ndarray, kinks: np.ndarray) -> np.ndarray:
-    """Weights to begin from, made feasible: cut into their bounds, then filled up or cut down in proportion."""
+    """Weights to begin from, made feasible: cut into their bounds, what is held filled up or cut down in proportion, and where that is
+    not enough all others too (only then: each asset held is a free one to begin with)."""
     w = np.minimum(np.maximum(start, 0.0), caps)
     total = np.sum(w)
-    if total > 1.0:
-        w /= total
-    elif total < 1.0:
+    if total > 0.0:
+        w = np.minimum(w / total, caps)
+        total = np.sum(w)
+    if total < 1.0 - ROUNDED:
         room = caps - w
         w += room * ((1.0 - total) / max(np.sum(room), 1.0 - total))
     settled(w, caps, kinks)

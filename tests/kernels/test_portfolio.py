@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from kernels import portfolio_solve
 from kernels.portfolio import Covariance, Portfolio, PortfolioError, Prepared, optimize_portfolio
 
 RISKS = ["variance", "deviation"]
@@ -229,3 +230,16 @@ def test_what_has_no_answer_is_refused_with_the_reason(more, says):
 def test_a_rounding_of_symmetry_or_sign_is_no_reason_to_refuse():
     S = np.ones((3, 3)) + 1e-13 * np.array([[0, 1, 0], [0, 0, 0], [0, 0, -1]])
     assert optimize_portfolio(np.array([1.0, 2.0, 3.0]), S, 1.0).certified
+
+
+@given(st.integers(0, 10_000), st.sampled_from([-3e-16, -1e-16, 0.0, 1e-16, 3e-16]), st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_a_start_that_misses_a_sum_of_one_by_rounding_holds_the_same_assets(seed: int, short: float, capped: bool):
+    random = np.random.default_rng(seed)
+    start = np.where(random.random(60) < 0.2, random.random(60), 0.0)
+    start[0] += 0.01
+    start /= start.sum()
+    caps = np.minimum(1.0, start * 1.5) if capped else np.ones(60)
+    begun = portfolio_solve.feasible(start * (1 + short), caps, np.zeros(60))
+    assert set(np.flatnonzero(begun)) == set(np.flatnonzero(start))
+    assert begun.sum() == pytest.approx(1.0, abs=1e-15) and (begun <= caps).all()
