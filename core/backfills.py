@@ -115,4 +115,5 @@ class Outcome(Struct, frozen=True, kw_only=True):
     rows: int = 0
     error: str = ""
     held: str = ""
+    warnings: tuple[str, ...] = ()
     full: bool = False  # the disk is: nothing more can succeed

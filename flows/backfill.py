@@ -24,7 +24,7 @@ from core.backfills import Chunk, Kind, Only, Outcome, Partition, Stage
 from core.settings import Settings
 from core.store import Store
 from flows.compute import BySettings
-from tasks.backfill import crashed, held, kept, make_chunk, rules_of
+from tasks.backfill import crashed, held, make_chunk, n_done, rules_of
 from tasks.backfill_plan import Planned, ended, headline, planned, refuse_failures, show_failures, show_plan, summed
 from tasks.backfill_survey import Wanted
 from tasks.hooks import HOOKS
@@ -110,7 +110,7 @@ async def make(of: Planned, store: Store, config: Settings, folder: Path, progre
     finally:
         for running in (watching, *started):
             running.cancel()
-        await told(progress, len(kept(folder)), len(of.steps))
+        await told(progress, n_done(folder), len(of.steps))
 
 
 async def made_of(chunk: Chunk, store: Store, config: Settings, failed: Sequence[Partition]) -> list[Outcome]:
@@ -132,7 +132,7 @@ async def watch(folder: Path, n: int, progress: Any) -> None:
     done = 0
     while True:
         await asyncio.sleep(LOOK_S)
-        if (now := len(kept(folder))) != done:
+        if (now := n_done(folder)) != done:
             done = now
             await told(progress, done, n)
 

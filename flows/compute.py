@@ -22,7 +22,9 @@ def runner(config: Settings, workers: int) -> TaskRunner[Any]:
     if config.dask.address:
         return DaskTaskRunner(address=config.dask.address)
     cluster = {"n_workers": config.dask.workers, "threads_per_worker": 1, "processes": True}
-    return DaskTaskRunner(cluster_kwargs=cluster | {"host": "127.0.0.1", "dashboard_address": None})
+    # Whoever reaches a scheduler runs code as its owner: loopback, and TLS with keys made for this run keeps other users out.
+    closed = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "security": True}
+    return DaskTaskRunner(cluster_kwargs=cluster | closed)
 
 
 class BySettings(ThreadPoolTaskRunner):

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -25,11 +26,12 @@ from core.settings import Bars, Fees, Generator, Labels, Quality, Settings, Trai
 from core.store import Part, Store
 from kernels.backfill import held_by
 from tasks.clean import hiccup, make_day
-from tasks.features import BARS, INPUTS, LABELS, make_bars, make_inputs, make_labels
+from tasks.feature_days import reason
+from tasks.features import BARS, INPUTS, LABELS, facts_of, make_bars, make_inputs, make_labels
 from tasks.generated import make_next
 from tasks.recordings import take_recording
 from tasks.span import INSTRUMENTS
-from tasks.trade_features import make_trade_inputs
+from tasks.trade_features import lacking, make_trade_inputs
 from tasks.train import train_version
 
 AGAIN_S = (1.0, 3.0)  # before a second and a third try
@@ -90,7 +92,7 @@ def one(store: Store, step: Step, *, rules: Rules, lost: set[Partition], full: b
     if needed := held_by(step, lost):
         return Outcome(partition=partition, held=f"{needed} was not made")
     try:
-        rows = insisting(lambda: make(store, step, rules))
+        made = insisting(lambda: make(store, step, rules))
     except Exception as error:  # the one place that turns it into a value: the backfill goes on, and ends with the list of them
         cause, is_full = cause_of(error).line, any(of_full_disk(of) for of in chain(error))
         log.warning("%s failed: %s", partition, cause)
@@ -100,7 +102,7 @@ def one(store: Store, step: Step, *, rules: Rules, lost: set[Partition], full: b
                     file.write(f"{partition}\n{''.join(traceback.format_exception(error))}\n")
         return Outcome(partition=partition, seconds=round(time.monotonic() - began, 3), error=cause, full=is_full)
     seconds = round(time.monotonic() - began, 3)
-    return Outcome(partition=partition, changed=rows is not None, seconds=seconds, rows=rows or 0)
+    return Outcome(partition=partition, changed=made.changed, seconds=seconds, rows=made.rows, warnings=made.warnings)
 
 
 def held(chunk: Chunk, why: str) -> list[Outcome]:
@@ -116,45 +118,58 @@ def crashed(folder: Path | None, chunk: Chunk, error: BaseException) -> list[Out
     return [outcome for step in chunk.steps if (outcome := done.get(step.partition))] + lost
 
 
-def insisting(made: Callable[[], int | None]) -> int | None:
+class Made(NamedTuple):
+    """What a builder made; not `changed`: it was fresh after all, or there was nothing to make it of."""
+
+    changed: bool = False
+    rows: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def insisting(make: Callable[[], Made]) -> Made:
     """What it makes, after a second and a third try where storage was away."""
     for wait in AGAIN_S:
         try:
-            return made()
+            return make()
         except OSError as error:
             if not hiccup(error):
                 raise
             log.warning("%s: once more in %g s", error, wait)
             time.sleep(wait)
-    return made()
+    return make()
 
 
-def make(store: Store, step: Step, rules: Rules) -> int | None:
-    """Make a partition by the builder of its stage; returns its rows, or None where it was fresh after all."""
+def make(store: Store, step: Step, rules: Rules) -> Made:
+    """Make a partition by the builder of its stage."""
     of, at = step.partition, (step.partition.venue, step.partition.symbol, step.partition.day)
+    name = f"{of.venue}/{of.symbol} {of.day}"
     if of.kind is Kind.RAW:
         path = make_next(rules.generator, of.symbol, of.day, rules.data_dir / "generated")
         read = take_recording(store, str(path), quality=rules.quality, venue=GENERATED, generated=True)
-        return None if read["skipped"] else read["n_rows"]
+        if read["error"]:
+            raise ValueError(read["error"])
+        return Made(not read["skipped"], read["n_rows"])
     if of.kind is Kind.CLEAN:
         fees = rules.fees.by_venue.get(of.venue, rules.fees.default)
         facts = make_day(store, *at, quality=rules.quality, keep_levels=rules.keep_levels, fees=fees)
-        return facts["trades"] + facts["quotes"] + facts["book"] if facts["changed"] else None
+        return Made(facts["changed"], facts["trades"] + facts["quotes"] + facts["book"], tuple(facts["warnings"]))
     if of.kind is Kind.MODEL:
         parts = [part for p in step.of if store.exists(part := Part(INPUTS, p.venue, p.symbol, p.day))]
         stage = train_version(store, parts, train=rules.train, data_dir=rules.data_dir, wandb_api_key=rules.wandb_api_key)
-        return stage.facts["n_windows"] if stage.changed else None
+        return Made(stage.changed, stage.facts["n_windows"], tuple(stage.warnings))
     if not store.exists(Part(INSTRUMENTS, *at)):
-        return None  # its clean day turned out to have no row
+        return Made(warnings=(f"{name}: its clean day has no row",))
     if of.kind is Kind.TRADES:
         facts = make_trade_inputs(store, *at, quality=rules.quality)
-        return facts["rows"] if facts["changed"] else None
-    built = (
+        return Made(facts["changed"], facts["rows"], (f"{name}: {said}",) if (said := lacking(facts)) else ())
+    built = [
         make_bars(store, *at, rules=rules.bars),
         make_inputs(store, *at, rules=rules.bars, quality=rules.quality),
         make_labels(store, *at, rules=rules.labels, quality=rules.quality),
-    )
-    return rows_of(store, [Part(table, *at) for table in (BARS, INPUTS, LABELS)]) if any(built) else None
+    ]
+    facts = facts_of(store, *at, built=built)
+    rows = rows_of(store, [Part(table, *at) for table in (BARS, INPUTS, LABELS)])
+    return Made(facts["changed"], rows, () if facts["complete_rows"] else (f"{name}: {reason(facts)}",))
 
 
 def rows_of(store: Store, parts: Iterable[Part]) -> int:
@@ -178,3 +193,8 @@ def kept(folder: Path) -> list[Outcome]:
             with contextlib.suppress(msgspec.DecodeError):
                 found.append(msgspec.json.decode(line, type=Outcome))
     return found
+
+
+def n_done(folder: Path) -> int:
+    """How many partitions are done with; one that was tried again after its worker died counts once."""
+    return len({outcome.partition for outcome in kept(folder)})

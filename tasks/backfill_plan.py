@@ -145,7 +145,8 @@ def summed(of: Planned, outcomes: Sequence[Outcome], seconds: float) -> Stage:
         "failed": failed,
         "held": held,
     }
-    return Stage(name="backfill", changed=bool(made), seconds=round(seconds, 3), warnings=of.absent, facts=facts)
+    warnings = list(dict.fromkeys([*of.absent, *(warning for outcome in outcomes for warning in outcome.warnings)]))
+    return Stage(name="backfill", changed=bool(made), seconds=round(seconds, 3), warnings=warnings, facts=facts)
 
 
 def failure(stage: Stage, limit: int = 5) -> str:

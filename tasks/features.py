@@ -209,8 +209,7 @@ build_inputs = task(name="build_inputs", task_run_name="features {symbol} {day}"
 build_labels = task(name="build_labels", task_run_name="labels {symbol} {day}", **AGAIN)(make_labels)
 
 
-@task(task_run_name="check {symbol} {day}", cache_policy=NO_CACHE)
-def check_features(store: Store, venue: str, symbol: str, day: date, *, built: Sequence[float] = ()) -> dict[str, Any]:
+def facts_of(store: Store, venue: str, symbol: str, day: date, *, built: Sequence[float] = ()) -> dict[str, Any]:
     """What the day's parts say of themselves: the facts of one day of the stage. A part that is not there raises `StoreError`.
 
     `built` are the seconds that building them took, 0 for those that were up to date.
@@ -233,3 +232,6 @@ def check_features(store: Store, venue: str, symbol: str, day: date, *, built: S
         "changed": any(built),
         "seconds": round(sum(built), 3),
     }
+
+
+check_features = task(name="check_features", task_run_name="check {symbol} {day}", cache_policy=NO_CACHE)(facts_of)
