@@ -157,14 +157,10 @@ def source(seen: Seen) -> Cause | None:
 
 def model(seen: Seen) -> Cause | None:
     """A trained model that is not there or cannot be read."""
-    path = re.search(r"(?P<path>/[^\s:;,()'\"]*/models/[^\s:;,()'\"/]+)(?P<file>/[\w.-]+)?", seen.text)
-    torn = re.search(
-        r"SafetensorError|HeaderTooLarge|Invalid ?Header|safetensor|unreadable|is missing|InvalidProtobuf|INVALID_PROTOBUF", seen.text
-    )
-    if not torn or not path or ("triton" in path["path"] and "models/" not in path["path"].split("triton")[0]):
+    found = re.search(r"(?P<path>/[^\s:;,()'\"]*/models/[^\s:;,()'\"/]+)(?P<file>/[\w.-]+)? (?:cannot be read|is missing)", seen.text)
+    if not found:
         return None
-    of = path["path"] + (path["file"] or "")
-    return Cause(seen.first, of, "model", f"rm -r {shlex.quote(path['path'])} && scalp train")
+    return Cause(seen.first, found["path"] + (found["file"] or ""), "model", f"rm -r {shlex.quote(found['path'])} && scalp train")
 
 
 def gate(seen: Seen) -> Cause | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from core.inference import Answers, Floats
@@ -18,7 +19,7 @@ RECORDED = "recorded.npz"
 
 
 class ExportError(RuntimeError):
-    """The ONNX model answers otherwise than torch; the message has the figures."""
+    """A model that cannot be read, or that answers otherwise than torch as ONNX; the message has the file, or the figures."""
 
 
 def export(folder: Path, *, max_error: float) -> dict[str, Any]:
@@ -27,9 +28,8 @@ def export(folder: Path, *, max_error: float) -> dict[str, Any]:
     Raises `ExportError`, with the error at each batch size, where one is over `max_error` (absolute); nothing is written then.
     """
     from kernels import export as kernel
-    from kernels import model
 
-    network, config = model.load(folder)
+    network, config = readable(folder)
     data = kernel.onnx(network, config)
     recorded, answers = read_recorded(folder, config)
     asked = session(data)
@@ -40,6 +40,26 @@ def export(folder: Path, *, max_error: float) -> dict[str, Any]:
         raise ExportError(f"{folder.name}: ONNX differs from torch by more than {max_error:g}: {figures}")
     write_whole(folder / MODEL, data)
     return {"max_error_export": max(errors.values()), "errors": errors, "window": config.window, "n_features": config.n_features}
+
+
+def readable(folder: Path) -> "tuple[Network, ModelConfig]":
+    """The network in a trained model's folder. Raises `ExportError` with the folder's name where its files are torn, or do not fit."""
+    from safetensors import SafetensorError
+
+    from kernels import model
+
+    try:
+        return model.load(folder)
+    except FileNotFoundError as error:
+        raise ExportError(f"{error.filename} is missing; train again") from error
+    except (SafetensorError, RuntimeError) as error:
+        raise ExportError(f"{folder / model.WEIGHTS} cannot be read ({worded(error)}); delete the folder and train again") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ExportError(f"{folder / model.CONFIG} cannot be read ({worded(error)}); delete the folder and train again") from error
+
+
+def worded(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def session(model: bytes | Path) -> Callable[[Floats], Answers]:
