@@ -53,8 +53,8 @@ async def features(
     Args:
         venue: Only this venue, such as binance-usdm; * for all.
         symbols: Only these symbols, such as BTCUSDT; none for all.
-        start: The first day (UTC); empty for the first there is.
-        end: The last day (UTC), included; empty for the last there is.
+        start: The first day (UTC); None for the first there is.
+        end: The last day (UTC), included; None for the last there is.
         grain: A row for every second (with bars and labels), for every trade, or both.
     """
     asking.span(start, end, today())  # said at once, also where the run has to wait for another

@@ -38,8 +38,8 @@ async def train(venue: str = "*", symbols: tuple[str, ...] = (), start: date | N
     Args:
         venue: Only this venue, such as binance-usdm; * for all.
         symbols: Only these symbols, such as BTCUSDT; none for all.
-        start: The first day (UTC) to learn from; empty for the first there is.
-        end: The last day (UTC), included; empty for the last there is.
+        start: The first day (UTC) to learn from; None for the first there is.
+        end: The last day (UTC), included; None for the last there is.
     """
     asking.span(start, end, today())  # said at once, also where the run has to wait for another
     asked: dict[str, Any] = {"venue": venue, "symbols": symbols, "start": start, "end": end}

@@ -39,7 +39,7 @@ SWITCHES = (
     "--remote-debugging-port=0",
 )
 START_S, PATIENCE_S = 60.0, 45.0
-CLICKABLE = "button, a, [role=button], [role=option], label, input, textarea, span, div"
+CLICKABLE = "button, a, li, [role=button], [role=option], label, input, textarea, span"
 # The innermost visible element that says this, scrolled into sight, and where its middle is.
 FIND = """((text, among) => {
     const says = e => (e.innerText || e.value || e.placeholder || e.ariaLabel || "").trim().toLowerCase();
@@ -109,8 +109,12 @@ class Page:
         return self.js("document.body.innerText")
 
     def click(self, text: str, among: str = CLICKABLE) -> None:
-        """Press the mouse on what says this."""
-        self.press(*self.until(f"{FIND}({json.dumps(text)}, {json.dumps(among)})"))
+        """Press the mouse on what says this, once it stands still."""
+        find, before = f"{FIND}({json.dumps(text)}, {json.dumps(among)})", None
+        while (at := self.until(find)) != before:
+            before = at
+            time.sleep(0.3)
+        self.press(*at)
 
     def press(self, x: float, y: float) -> None:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
@@ -119,6 +123,12 @@ class Page:
     def write(self, text: str) -> None:
         """Type into what has the focus."""
         self.call("Input.insertText", text=text)
+
+    def keys(self, text: str) -> None:
+        """Press the keys one by one: a field for a day takes them no other way."""
+        for key in text:
+            for kind in ("keyDown", "keyUp"):
+                self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
 
     def shot(self, file: Path) -> None:
         """A picture of what is in sight, for people."""

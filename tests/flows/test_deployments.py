@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from core import run_records
 from tests.stacks import Stack, until
 
 pytestmark = pytest.mark.server
@@ -29,7 +30,7 @@ def automations(stack: Stack) -> dict[str, Any]:
 
 
 def test_every_flow_has_a_deployment_of_its_name():
-    files = {path.stem for path in (ROOT / "flows").glob("*.py") if "@flow(" in path.read_text()}
+    files = {path.stem for path in (ROOT / "flows").glob("*.py") if re.search(r"^@flow\(", path.read_text(), re.MULTILINE)}
     assert {one["entrypoint"] for one in DEPLOYMENTS.values()} == {f"flows.{name}.{name}" for name in files}
     for name, one in DEPLOYMENTS.items():
         module, _, of = one["entrypoint"].rpartition(".")
@@ -82,10 +83,10 @@ def test_the_form_has_help_for_every_field_pickers_for_days_and_choices(stack: S
 @pytest.mark.parametrize(
     ("name", "asked", "said"),
     [
-        ("features", {"start": "yesterday"}, "'yesterday'"),
+        ("features", {"symbols": "BTCUSDT"}, "'BTCUSDT' is not"),
         ("features", {"grain": "tick"}, "'tick' is not one of"),
         ("ingest", {"source": "kraken"}, "'kraken' is not one of"),
-        ("train", {"symbol": ["SIMUSDT"]}, "symbol"),
+        ("backfill", {"only": "some"}, "'some' is not one of"),
     ],
     ids=lambda value: None if isinstance(value, str) else str(value),
 )
@@ -117,7 +118,17 @@ def test_features_follow_ingest_on_just_the_days_that_it_changed(ingested: Stack
         )
 
 
+BAD = {
+    "symbols: there is no 'SIMUSD'; did you mean SIMUSDT?": {"symbols": ["SIMUSD"], "start": "2026-01-05"},
+    "start: Input should be a valid date": {"start": "yesterday"},
+}
+
+
 def test_a_parameter_that_cannot_be_meant_fails_the_run_with_a_sentence_that_names_it(ingested: Stack):
-    run = ingested.ended(ingested.run("features", symbols=["SIMUSD"], start="2026-01-05"))
-    assert run.state.is_failed()
-    assert "symbols: there is no 'SIMUSD'; did you mean SIMUSDT?" in run.state.message
+    started = {said: ingested.run("features", **asked) for said, asked in BAD.items()}
+    for said, run in started.items():
+        ended = ingested.ended(run)
+        assert ended.state.is_failed()
+        assert said in ended.state.message
+        record = run_records.of_flow_run(ingested.data, str(run))
+        assert record and said in record.cause and not record.wrote
