@@ -8,14 +8,16 @@ Hooks run in the flow's process or its worker's; where both were killed, or nobo
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Crashed
 
-from core import alerts, alive, settings
+from core import alerts, alive, run_records, settings
 from tasks.alerts import tell
 from tasks.hooks import put_down
 
@@ -26,6 +28,7 @@ LIMIT = 100  # runs in an answer
 
 async def look(client: PrefectClient, config: settings.Settings, since: datetime) -> list[alerts.Alert]:
     """One look: runs that ended badly since then are put down where nobody has, late ones are told. Returns the alerts of late runs."""
+    await end_lost(client, config)
     outermost = {"parent_task_run_id": {"is_null_": True}}
     bad = FlowRunFilter.model_validate(outermost | {"state": {"type": {"any_": ["CRASHED", "FAILED"]}}, "end_time": {"after_": since}})
     for run in await client.read_flow_runs(flow_run_filter=bad, sort=FlowRunSort.END_TIME_DESC, limit=LIMIT):
@@ -41,6 +44,20 @@ async def look(client: PrefectClient, config: settings.Settings, since: datetime
         if run.expected_start_time is not None:
             found += alerts.late(flow.name, run.name, str(run.id), run.expected_start_time, now, config.alerts.late_s)
     return tell(found, config)
+
+
+async def end_lost(client: PrefectClient, config: settings.Settings) -> None:
+    """Runs that say they are at work while their process is gone: they have crashed, also where no heartbeat was ever heard."""
+    for record in run_records.every(config.data_dir):
+        seen = run_records.seen(record)
+        if record.state != "running" or seen.state == "running" or not record.flow_run_id:
+            continue
+        try:
+            run = await client.read_flow_run(UUID(record.flow_run_id))
+        except ObjectNotFound:
+            continue  # another server's
+        if run.state is not None and not run.state.is_final():
+            await client.set_flow_run_state(run.id, Crashed(message=seen.cause), force=True)
 
 
 async def watch(config: settings.Settings, every_s: float = alive.EVERY_S) -> None:
