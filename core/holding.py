@@ -1,6 +1,6 @@
 """One run at a time in a data folder: the second is told who holds it, or waits its turn.
 
-with holding(data_dir, "scalp run"): ...                                  # at once, or `Held`
+with holding(data_dir, "scalp run"): ...                                   # at once, or `Held`
 async with turn(data_dir, "flow ingest", wait_s=3600, told=log.info): ...  # says whom it waits for, then goes on
 """
 
@@ -24,28 +24,35 @@ class Held(RuntimeError):
 
 
 @contextmanager
-def holding(data_dir: Path, what: str) -> Iterator[None]:
-    """Hold `data_dir` for `what` (a command, for people) while the block runs. Raises `Held`; a dead holder does not hold."""
+def holding(data_dir: Path, what: str, *, wait_s: float = 0.0, told: Callable[[str], None] = print) -> Iterator[None]:
+    """Hold `data_dir` for `what` (a command, for people) while the block runs; a dead holder does not hold.
+
+    Waits up to `wait_s` for who holds it; each new holder is told once. Raises `Held` when the time is over.
+    """
     lock = _lock(data_dir)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Held(_refusal(data_dir)) from None
+    for _ in _tries(lock, data_dir, wait_s, told):
+        time.sleep(POLL_S)
     with _held(lock, data_dir, what):
         yield
 
 
 @asynccontextmanager
 async def turn(data_dir: Path, what: str, *, wait_s: float, told: Callable[[str], None]) -> AsyncIterator[None]:
-    """Hold `data_dir` while the block runs, after waiting up to `wait_s` for who holds it; each new holder is told once.
+    """The same where an event loop has to go on meanwhile: a cancelled wait ends at once."""
+    lock = _lock(data_dir)
+    for _ in _tries(lock, data_dir, wait_s, told):
+        await asyncio.sleep(POLL_S)
+    with _held(lock, data_dir, what):
+        yield
 
-    Raises `Held` when the time is over. The event loop goes on meanwhile, so a cancelled wait ends at once.
-    """
-    lock, until, last = _lock(data_dir), time.monotonic() + wait_s, ""
+
+def _tries(lock: FileLock, data_dir: Path, wait_s: float, told: Callable[[str], None]) -> Iterator[None]:
+    """Ends when the lock is ours; between tries the caller waits."""
+    until, last = time.monotonic() + wait_s, ""
     while True:
         try:
             lock.acquire(timeout=0)
-            break
+            return
         except Timeout:
             who = _holder(data_dir)
         if time.monotonic() >= until:
@@ -53,8 +60,6 @@ async def turn(data_dir: Path, what: str, *, wait_s: float, told: Callable[[str]
         if who != last:
             told(f"waiting for {who} to leave {data_dir}")
             last = who
-        await asyncio.sleep(POLL_S)
-    with _held(lock, data_dir, what):
         yield
 
 

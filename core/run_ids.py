@@ -1,25 +1,30 @@
-"""Which run is meant: its id, a few letters of it, `latest`, or `latest~1` for the one before that."""
+"""Which run is meant: its id, a few letters of it, `latest`, `failed`, a flow's name, or `train~1` for the train before the last."""
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-LATEST = re.compile(r"latest(?:~(\d+))?")
+LATEST = "latest"
+BACK = re.compile(r"([a-z]+)(?:~(\d+))?")
 
 
 class UnknownRun(LookupError):
     """No run, or more than one, is called so; the message offers those that come near."""
 
 
-def meant(asked: str, there: Sequence[str]) -> str:
-    """The id among `there` (newest first) that `asked` means: all of it, its beginning or its end. Raises `UnknownRun`."""
+def meant(asked: str, there: Sequence[str], named: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The id among `there` (newest first) that `asked` means: all of it, its beginning or its end. Raises `UnknownRun`.
+
+    `named` are the ids, newest first, that have a word in common: those of a flow, or those that failed.
+    """
     if not there:
         raise UnknownRun("there are no runs yet; scalp run makes one")
-    if back := LATEST.fullmatch(asked):
-        n = int(back[1] or 0)
-        if n >= len(there):
-            raise UnknownRun(f"there is no {asked}: there are {len(there)} runs")
-        return there[n]
+    groups = {**(named or {}), LATEST: there}
+    if (back := BACK.fullmatch(asked)) and (of := groups.get(back[1])) is not None:
+        n = int(back[2] or 0)
+        if n >= len(of):
+            raise UnknownRun(f"there is no {asked}: there are {len(of)} runs" + ("" if back[1] == LATEST else f" of {back[1]}"))
+        return of[n]
     if asked in there:
         return asked
     found = [one for one in there if asked and (one.startswith(asked) or one.endswith(asked))]

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="What ran and how it ended: the list, one run's page, two runs compared.",
-    epilog="Examples: scalp runs;  scalp runs show latest;  scalp runs diff 20260105-0400 latest",
+    epilog="Examples: scalp runs;  scalp runs show failed;  scalp runs diff train~1 train",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Which = Annotated[str, typer.Argument(help="The run's id, its beginning or end, `latest`, or `latest~1` for the one before.")]
+Which = Annotated[
+    str, typer.Argument(help="The run's id, its beginning or end, `latest`, `failed` or a flow's name; with ~1 the one before.")
+]
+FAILED = "failed"
 COLOURS = {"completed": "green", "failed": "red", "crashed": "red", "cancelled": "yellow", "running": "cyan"}
 
 
@@ -44,7 +47,7 @@ def show(run: Which = "latest", json: Json = False) -> None:
     raise typer.Exit(guarded(lambda: _show(run, as_json=json)))
 
 
-@app.command(epilog="Example: scalp runs diff 9f3a latest")
+@app.command(epilog="Examples: scalp runs diff 9f3a latest;  scalp runs diff train~1 train")
 def diff(a: Which, b: Which, json: Json = False) -> None:
     """Only what differs between two runs: inputs, code, parameters, settings, outputs, metrics."""
     raise typer.Exit(guarded(lambda: _diff(a, b, as_json=json)))
@@ -131,12 +134,15 @@ def _found(asked: str) -> tuple["RunRecord", Path]:
     from core import run_ids, run_records, settings
 
     config = settings.load()
-    records = {record.run_id: record for record in run_records.every(config.data_dir)}
+    records = {record.run_id: run_records.seen(record) for record in run_records.every(config.data_dir)}
+    named = {FAILED: [run_id for run_id, record in records.items() if record.state in ("failed", "crashed")]}
+    for run_id, record in records.items():
+        named.setdefault(record.flow, []).append(run_id)
     try:
-        run_id = run_ids.meant(asked, list(records))
+        run_id = run_ids.meant(asked, list(records), named)
     except run_ids.UnknownRun as error:
         raise UsageError(str(error)) from None
-    return run_records.seen(records[run_id]), config.data_dir / "runs" / run_id
+    return records[run_id], config.data_dir / "runs" / run_id
 
 
 def _show(asked: str, *, as_json: bool) -> int:

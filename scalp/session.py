@@ -131,9 +131,13 @@ def answering(url: str) -> bool:
 
 @contextlib.contextmanager
 def session(what: str) -> Iterator[Session]:
-    """Hold the data folder and run a Prefect server while the block runs. Raises `Held`, `SettingsError`, `ServiceError`."""
+    """Hold the data folder and run a Prefect server while the block runs. Raises `Held`, `SettingsError`, `ServiceError`.
+
+    Where `scalp up` runs, its schedules and events start runs at any time: then the verb waits for its turn, else it is refused.
+    """
     config = settings.load()
-    with holding(config.data_dir, what):
+    wait_s = config.up.wait_s if running(config.data_dir) else 0.0
+    with holding(config.data_dir, what, wait_s=wait_s, told=log.info):
         for name in stop_leftovers(config.data_dir):
             log.info("stopped %s, left over from a run that was killed", name)
         store = Store(config.lake, code=machine.code_version())

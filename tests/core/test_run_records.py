@@ -30,6 +30,14 @@ def test_a_few_letters_are_enough(asked: str, meant: int):
     assert run_ids.meant(asked, THERE) == THERE[meant]
 
 
+@pytest.mark.parametrize(("asked", "meant"), [("train", 1), ("train~1", 2), ("failed", 1), ("latest~1", 1)])
+def test_a_flow_or_those_that_failed_are_counted_from_the_newest(asked: str, meant: int):
+    named = {"train": THERE[1:], "failed": THERE[1:2]}
+    assert run_ids.meant(asked, THERE, named) == THERE[meant]
+    with pytest.raises(UnknownRun, match="there is no failed~1: there are 1 runs of failed"):
+        run_ids.meant("failed~1", THERE, named)
+
+
 @pytest.mark.parametrize(("asked", "said"), [("20260105", "may be .*77b0.*0c41"), ("9f3b", "did you mean .*9f3a"), ("latest~3", "3 runs")])
 def test_what_is_not_clear_is_refused_with_what_is_near(asked: str, said: str):
     with pytest.raises(UnknownRun, match=said):
