@@ -5,12 +5,16 @@
 Dask: the scheduler at SCALP_DASK__ADDRESS, else a cluster of processes on this machine for the length of the run.
 """
 
+import logging
 from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from core import settings
 from core.settings import Settings
+
+# What a worker runs first: Ctrl-C goes to all processes of a terminal, and a worker's end is its cluster's to say.
+QUIET = "import logging, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); logging.getLogger('distributed').setLevel(logging.ERROR)"
 
 
 def runner(config: Settings, workers: int) -> TaskRunner[Any]:
@@ -24,7 +28,7 @@ def runner(config: Settings, workers: int) -> TaskRunner[Any]:
     cluster = {"n_workers": config.dask.workers, "threads_per_worker": 1, "processes": True}
     # Whoever reaches a scheduler runs code as its owner: loopback, and TLS with keys made for this run keeps other users out.
     closed = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "security": True}
-    return DaskTaskRunner(cluster_kwargs=cluster | closed)
+    return DaskTaskRunner(cluster_kwargs=cluster | closed | {"silence_logs": logging.ERROR, "preload": [QUIET]})
 
 
 class BySettings(ThreadPoolTaskRunner):
