@@ -101,14 +101,15 @@ class Day(NamedTuple):
     params: Mapping[str, Any]
 
     def freshness(self) -> Freshness:
-        """Of all its tables. A day whose pieces are all gone is fresh: it stays as it is."""
+        """Of all its tables. A day whose pieces are all gone, or one of which was emptied, is fresh: it stays as it is."""
         try:
             known = self.store.lineage(self.of)
         except StoreError as error:
             return Freshness(State.STALE, str(error))
         if known is None:
             return Freshness(State.MISSING, "not there")
-        tables = (*known.facts["tables"], ROWS) if self.pieces else ()
+        whole = self.pieces and not any(piece.facts.get("emptied") for piece in self.pieces)
+        tables = (*known.facts["tables"], ROWS) if whole else ()
         return joined({name: self.store.freshness(self.of.of(name), inputs=self.inputs, params=self.params) for name in tables})
 
     def build(self, quality: Quality, keep_levels: int, fees: tuple[float, float]) -> dict[str, Any]:
