@@ -23,6 +23,7 @@ from tasks.hooks import put_down
 
 log = logging.getLogger("scalp")
 BACK_S = 3_600.0  # how far back the first look goes
+SETTLE_S = 10.0  # a run that ended just now may still be telling of it itself
 LIMIT = 100  # runs in an answer
 
 
@@ -30,7 +31,9 @@ async def look(client: PrefectClient, config: settings.Settings, since: datetime
     """One look: runs that ended badly since then are put down where nobody has, late ones are told. Returns the alerts of late runs."""
     await end_lost(client, config)
     outermost = {"parent_task_run_id": {"is_null_": True}}
-    bad = FlowRunFilter.model_validate(outermost | {"state": {"type": {"any_": ["CRASHED", "FAILED"]}}, "end_time": {"after_": since}})
+    settled = datetime.now(UTC) - timedelta(seconds=SETTLE_S)
+    ended = {"state": {"type": {"any_": ["CRASHED", "FAILED"]}}, "end_time": {"after_": since, "before_": settled}}
+    bad = FlowRunFilter.model_validate(outermost | ended)
     for run in await client.read_flow_runs(flow_run_filter=bad, sort=FlowRunSort.END_TIME_DESC, limit=LIMIT):
         flow = await client.read_flow(run.flow_id)
         if await put_down(flow.name, run, run.state):

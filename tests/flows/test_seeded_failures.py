@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import polars as pl
 import pytest
 
-from core import run_records, settings
+from core import run_records, runs, settings
 from core.asking import Source
 from core.machine import ROOT
 from core.run_records import RunRecord
@@ -45,9 +46,39 @@ class Server:
         from prefect.client.schemas.sorting import ArtifactSort
 
         of = ArtifactFilter.model_validate({"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": ["run-page"]}})
+        found: list[Any] = []
         with get_client(sync_client=True) as client:
-            found = client.read_artifacts(artifact_filter=of, sort=ArtifactSort.UPDATED_DESC, limit=1)
-        return str(found[-1].data)
+
+            def there() -> bool:
+                found[:] = client.read_artifacts(artifact_filter=of, sort=ArtifactSort.UPDATED_DESC, limit=1)
+                return bool(found)
+
+            until(there, "there is no page")
+        return str(found[0].data)
+
+    def heard(self, flow_run_id: str) -> bool:
+        """Whether a heartbeat of the run has come."""
+        from prefect.client.orchestration import get_client
+
+        asked = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{flow_run_id}"]}}
+        with get_client(sync_client=True) as client:
+            return bool(client.request("POST", "/events/filter", json={"filter": asked}).json()["events"])
+
+    def state(self, flow_run_id: str) -> str | None:
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(UUID(flow_run_id)).state_name
+
+    def running(self, flow: str) -> str:
+        """A run of which the server believes that it is at work."""
+        from prefect.client.orchestration import get_client
+        from prefect.states import Running
+
+        from flows.train import train
+
+        with get_client(sync_client=True) as client:
+            return str(client.create_flow_run(train.with_options(name=flow), state=Running()).id)
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +111,26 @@ def at_once(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Killed:
-    """A run that was killed together with its worker, and when."""
+    """A run that was killed together with its worker, and when; `watch` starts who watches."""
 
     data: Path
     at: float
+    watch: Callable[[], object]
+
+    def end_of(self, flow_run_id: str) -> RunRecord:
+        """The run's record, once its end is put down."""
+
+        def ended() -> RunRecord | None:
+            found = run_records.of_flow_run(self.data, flow_run_id)
+            return found if found is not None and found.state == "crashed" else None
+
+        until(ended, "its end was not put down")
+        return ended()  # pyright: ignore[reportReturnType]
+
+    def crashes(self) -> list[dict[str, Any]]:
+        """Alerts of crashed runs; the server's other runs, of other folders, fail too."""
+        told = [json.loads(line) for line in (self.data / "alerts.jsonl").read_text().splitlines()]
+        return [alert for alert in told if alert["kind"] == "crashed"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,13 +158,13 @@ def killed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             stack.callback(end, made)
             return made
 
-        process("tasks.watch")
         worker = process("prefect", "worker", "start", "--pool", "ours", "--type", "process")
         until(lambda: list((data / "generated").glob("*")), "the run was not taken")
         (record,) = run_records.every(data)
+        until(lambda: server.heard(record.flow_run_id), "the run has no heartbeat")
         worker.kill()
         os.kill(record.pid, signal.SIGKILL)
-        yield Killed(data, time.monotonic())
+        yield Killed(data, time.monotonic(), lambda: process("tasks.watch"))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -306,11 +353,24 @@ def test_a_model_that_cannot_be_read(server: Server, data_dir: Path):
 
 def test_a_worker_that_was_killed_with_its_run(server: Server, killed: Killed):
     """Nobody is left to tell: the server finds out within two minutes, and one alert goes out."""
-    until(lambda: next(run_records.every(killed.data)).state == "crashed", "it was not found out", 120 - (time.monotonic() - killed.at))
     (record,) = run_records.every(killed.data)
-    page = server.page(record.flow_run_id)
-    diagnosed(page, record, "the worker and the process of flow ingest are gone", "scalp status")
-    until((killed.data / "alerts.jsonl").exists, "no alert")
-    alerts = [json.loads(line) for line in (killed.data / "alerts.jsonl").read_text().splitlines()]
-    assert [(alert["kind"], alert["flow"], alert["run_id"]) for alert in alerts] == [("crashed", "ingest", record.run_id)]
-    assert alerts[0]["runbook"].endswith("#a-run-crashed")
+    until(lambda: server.state(record.flow_run_id) == "Crashed", "it was not found out", 120 - (time.monotonic() - killed.at))
+    killed.watch()
+    ended = killed.end_of(record.flow_run_id)
+    diagnosed(server.page(record.flow_run_id), ended, "the worker and the process of flow ingest are gone", "scalp status")
+    (alert,) = killed.crashes()
+    assert (alert["flow"], alert["run_id"]) == ("ingest", record.run_id)
+    assert alert["runbook"].endswith("#a-run-crashed")
+
+
+def test_a_run_that_was_killed_before_anything_was_heard_of_it(server: Server, killed: Killed):
+    """No heartbeat, no automation: the watch sees that its process is gone."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    lost = run_records.begun(runs.new_folder(killed.data).name, "train")
+    lost.flow_run_id, lost.pid, lost.pid_started = server.running("train"), gone.pid, time.time()
+    gone.wait()
+    run_records.save(killed.data / "runs" / lost.run_id, lost)
+    ended = killed.end_of(lost.flow_run_id)
+    assert server.state(lost.flow_run_id) == "Crashed"
+    diagnosed(server.page(lost.flow_run_id), ended, f"process {gone.pid} of flow train is gone", "dmesg")
+    assert [alert["flow"] for alert in killed.crashes()] == ["ingest", "train"]
