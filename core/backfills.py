@@ -116,4 +116,5 @@ class Outcome(Struct, frozen=True, kw_only=True):
     error: str = ""
     held: str = ""
     warnings: tuple[str, ...] = ()
+    model: str = ""  # its version, of a model
     full: bool = False  # the disk is: nothing more can succeed

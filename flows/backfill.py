@@ -24,10 +24,13 @@ from core.backfills import Chunk, Kind, Only, Outcome, Partition, Stage
 from core.settings import Settings
 from core.store import Store
 from flows.compute import BySettings
+from tasks.asked import today
 from tasks.backfill import crashed, held, make_chunk, n_done, rules_of
-from tasks.backfill_plan import Planned, ended, headline, planned, refuse_failures, show_failures, show_plan, summed
+from tasks.backfill_plan import Planned, headline, planned
 from tasks.backfill_survey import Wanted
+from tasks.backfill_told import ended, models_of, page, refuse_failures, show_failures, show_plan, summed
 from tasks.hooks import HOOKS
+from tasks.pages import publish
 from tasks.run_record import run_of
 
 RUNNER: Any = BySettings(max_workers=8)  # chunks wait for each other and for their turn in `make`
@@ -69,6 +72,7 @@ async def backfill(
         grain: For features, a row for every second (with bars and labels), for every trade, or both.
         upstream: What the stage is made of as well: features make the clean days they need first. Else only the stage itself.
     """
+    asking.span(start, end, today())  # said at once, also where the run has to wait for another
     asked = Wanted(stage, venue, symbols, start, end, only, grain, upstream)
     async with run_of("backfill", asked._asdict() | {"dry_run": dry_run}) as folder:
         config, began = settings.load(), time.monotonic()
@@ -81,6 +85,10 @@ async def backfill(
         outcomes = [] if dry_run else await make(of, store, config, folder, progress)
         result = summed(of, outcomes, time.monotonic() - began)
         runs.save(folder, result)
+        (folder / "backfill.md").write_text(page(result))
+        for trained in models_of(outcomes, config.data_dir):
+            runs.save(folder, trained)
+            await publish(trained, store)
         if result.facts["failed"]:
             await show_failures(result)
         refuse_failures(result)

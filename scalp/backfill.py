@@ -67,8 +67,9 @@ def verb(asked: dict[str, Any], *, dry_run: bool, as_json: bool) -> int:
     home = orchestrator.home(config.data_dir)
     there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())  # a plan writes nothing
     os.environ.update(orchestrator.QUIET | {"PREFECT_HOME": str(there)})  # the tasks import Prefect, which has no server yet
-    from tasks.backfill_plan import planned, summed
+    from tasks.backfill_plan import planned
     from tasks.backfill_survey import Wanted
+    from tasks.backfill_told import summed
 
     with progress(console=err), typed():
         of = planned(Store(config.lake), config, Wanted(**asked))
@@ -100,7 +101,8 @@ def run(asked: dict[str, Any], began: float, *, as_json: bool) -> int:
 
     now, failure = attempt("scalp backfill", flow, as_json=as_json)
     kept = now.run_folder / "backfill.json"
-    facts = msgspec.json.decode(kept.read_bytes(), type=Result).facts if kept.exists() else {}
+    stage = msgspec.json.decode(kept.read_bytes(), type=Result) if kept.exists() else None
+    facts = stage.facts | {"warnings": stage.warnings} if stage else {}
     return told({"run_id": now.run_id} | facts, failure, seconds(began), as_json=as_json, ended=FAILED if failure else OK)
 
 
@@ -119,6 +121,8 @@ def told(facts: dict[str, Any], failure: str | None, took: str, *, as_json: bool
         table = rows_table([{"partition": one["partition"], "cause": one["cause"]} for one in (*facts["failed"], *facts["held"])])
         if table.row_count:
             out.print(table)
+        for warning in facts["warnings"][:SHOWN]:
+            out.print(f"[yellow]![/yellow] {escape(warning)}", soft_wrap=True)
         made, rows = len(facts["made"]), sum(one["rows"] for one in facts["made"])
         out.print(f"{counted(made, 'partition')} made ({rows:,} rows), {facts['unchanged']:,} fresh after all, {facts['fresh']:,} fresh")
     if failure:

@@ -101,8 +101,7 @@ def one(store: Store, step: Step, *, rules: Rules, lost: set[Partition], full: b
                 with (store.run_folder / "tracebacks.txt").open("a") as file:
                     file.write(f"{partition}\n{''.join(traceback.format_exception(error))}\n")
         return Outcome(partition=partition, seconds=round(time.monotonic() - began, 3), error=cause, full=is_full)
-    seconds = round(time.monotonic() - began, 3)
-    return Outcome(partition=partition, changed=made.changed, seconds=seconds, rows=made.rows, warnings=made.warnings)
+    return Outcome(partition=partition, seconds=round(time.monotonic() - began, 3), **made._asdict())
 
 
 def held(chunk: Chunk, why: str) -> list[Outcome]:
@@ -124,6 +123,7 @@ class Made(NamedTuple):
     changed: bool = False
     rows: int = 0
     warnings: tuple[str, ...] = ()
+    model: str = ""
 
 
 def insisting(make: Callable[[], Made]) -> Made:
@@ -156,7 +156,7 @@ def make(store: Store, step: Step, rules: Rules) -> Made:
     if of.kind is Kind.MODEL:
         parts = [part for p in step.of if store.exists(part := Part(INPUTS, p.venue, p.symbol, p.day))]
         stage = train_version(store, parts, train=rules.train, data_dir=rules.data_dir, wandb_api_key=rules.wandb_api_key)
-        return Made(stage.changed, stage.facts["n_windows"], tuple(stage.warnings))
+        return Made(stage.changed, stage.facts["n_windows"], tuple(stage.warnings), stage.facts["version_id"])
     if not store.exists(Part(INSTRUMENTS, *at)):
         return Made(warnings=(f"{name}: its clean day has no row",))
     if of.kind is Kind.TRADES:

@@ -1,26 +1,18 @@
-"""A backfill's plan as it is made, and as people see it: what is to be made, why, and what that may take."""
+"""A backfill's plan: what is to be made, why, and what that may take, as it is made and in words."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
-from prefect import task
-from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact
-from prefect.cache_policies import NO_CACHE
 
 from core.asking import BadParameter
-from core.backfills import Chunk, Cost, Outcome, Step
-from core.runs import Stage
+from core.backfills import Chunk, Cost, Step
 from core.settings import Settings
 from core.states import State
 from core.store import Store
 from kernels.backfill import Plan, cost_of, costs, plan
 from tasks.backfill_history import past
 from tasks.backfill_survey import Wanted, survey, wanted
-from tasks.pages import MAX_ROWS
-
-PLAN, PROGRESS, FAILED = "backfill-plan", "backfill-progress", "backfill-failed"  # artifacts
 
 
 class Planned(Struct, frozen=True):
@@ -36,10 +28,6 @@ class Planned(Struct, frozen=True):
     @property
     def chunks(self) -> Sequence[Chunk]:
         return self.plan.chunks
-
-
-class BackfillFailed(RuntimeError):
-    """Partitions could not be made; the message names the first of them, each with its cause."""
 
 
 def planned(store: Store, config: Settings, asked: Wanted) -> Planned:
@@ -101,64 +89,3 @@ def counted(n: int, what: str) -> str:
 
 def lasting(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
-
-def ended(chunk: Chunk, outcomes: Sequence[Outcome]) -> str:
-    """What became of a chunk, in a line."""
-    made, failed = sum(outcome.changed for outcome in outcomes), sum(bool(outcome.error) for outcome in outcomes)
-    lost = f", {failed:,} failed" if failed else ""
-    return f"{chunk}: {made:,} of {len(outcomes):,} made{lost}, {lasting(sum(outcome.seconds for outcome in outcomes))}"
-
-
-@task(task_run_name="show the plan", cache_policy=NO_CACHE)
-async def show_plan(of: Planned) -> Any:
-    """Keep the plan as a table, and begin the progress, as artifacts of this flow run; returns the id of the progress."""
-    table = rows(of)[:MAX_ROWS]
-    await acreate_table_artifact(key=PLAN, table=table or [{"partition": "", "state": "", "why": headline(of)}], description=headline(of))
-    done = 0.0 if of.steps else 100.0
-    return await acreate_progress_artifact(progress=done, key=PROGRESS, description=f"{counted(len(of.steps), 'partition')}")
-
-
-@task(task_run_name="show what failed", cache_policy=NO_CACHE)
-async def show_failures(stage: Stage) -> None:
-    """Keep what could not be made as a table."""
-    table = [{"partition": one["partition"], "cause": one["cause"]} for one in stage.facts["failed"]]
-    table += [{"partition": one["partition"], "cause": f"not tried: {one['cause']}"} for one in stage.facts["held"]]
-    await acreate_table_artifact(key=FAILED, table=table[:MAX_ROWS], description=failure(stage))
-
-
-def summed(of: Planned, outcomes: Sequence[Outcome], seconds: float) -> Stage:
-    """The result of the backfill. Facts: wanted plan headline fresh absent made unchanged failed held."""
-    failed = [{"partition": str(o.partition), "cause": o.error} for o in outcomes if o.error]
-    held = [{"partition": str(o.partition), "cause": o.held} for o in outcomes if o.held]
-    made = [
-        {"partition": str(o.partition), "kind": str(o.partition.kind), "seconds": o.seconds, "rows": o.rows} for o in outcomes if o.changed
-    ]
-    facts = {
-        "wanted": {name: list(map(str, value)) if name == "symbols" else str(value) for name, value in of.wanted._asdict().items()},
-        "headline": headline(of),
-        "plan": rows(of),
-        "fresh": of.plan.n_fresh,
-        "absent": of.absent,
-        "made": made,
-        "unchanged": len(outcomes) - len(made) - len(failed) - len(held),
-        "failed": failed,
-        "held": held,
-    }
-    warnings = list(dict.fromkeys([*of.absent, *(warning for outcome in outcomes for warning in outcome.warnings)]))
-    return Stage(name="backfill", changed=bool(made), seconds=round(seconds, 3), warnings=warnings, facts=facts)
-
-
-def failure(stage: Stage, limit: int = 5) -> str:
-    """What could not be made, in a sentence with the cause of each."""
-    failed, held = stage.facts["failed"], stage.facts["held"]
-    told = [f"{one['partition']}: {one['cause']}" for one in failed[:limit]]
-    told += [f"and {len(failed) - limit} more"] if len(failed) > limit else []
-    rest = f" ({len(held)} that need them were not tried)" if held else ""
-    return f"{len(failed)} of {len(stage.facts['plan'])} partitions failed{rest}: {'; '.join(told)}"
-
-
-def refuse_failures(stage: Stage) -> None:
-    """Raise `BackfillFailed` where something could not be made."""
-    if stage.facts["failed"]:
-        raise BackfillFailed(failure(stage))

@@ -20,8 +20,9 @@ from core.store import Part, Store
 from flows.backfill import backfill
 from flows.ingest import ingest
 from tasks.backfill import kept
-from tasks.backfill_plan import FAILED, PLAN, PROGRESS, BackfillFailed, planned
+from tasks.backfill_plan import planned
 from tasks.backfill_survey import Wanted
+from tasks.backfill_told import FAILED, PLAN, PROGRESS, BackfillFailed
 from tasks.recordings import take_recording
 from tests.flows.conftest import FIRST
 from tests.scalp.conftest import Started, contents, gone, half_files, scalp, times
@@ -215,6 +216,8 @@ def test_a_corrected_raw_day_makes_its_days_and_models_stale_and_no_other(record
     assert plan(data, **of_venue, **models[1]) == {}
     made = run(**of_venue, **models[0])
     assert [one["partition"] for one in made.facts["made"]] == [*features, model]
+    kept_by_run = runs.load(max((data / "runs").iterdir()))
+    assert kept_by_run["train"].facts["n_windows"] == made.facts["made"][-1]["rows"]
     assert [plan(data, **of_venue, **of) for of in models] == [{}, {}]
 
 
