@@ -86,6 +86,7 @@ def of(printed: list[tuple[str, str]], typed: str) -> list[str]:
 
 def test_a_data_scientist_backfills_asks_trains_and_compares(terminal: Terminal):
     printed = said(terminal, "tutorial-data-scientist.md")
+    assert ["missing" in of(printed, "--dry-run")[0], "stale" in of(printed, "--dry-run")[1]] == [True, True]
     assert "SIMUSDT" in of(printed, "scalp coverage")[0]
     assert "train.seed" in of(printed, "runs diff")[0]
     assert (terminal.folder / "bars.csv").read_text().count("\n") > 1_000
@@ -94,8 +95,8 @@ def test_a_data_scientist_backfills_asks_trains_and_compares(terminal: Terminal)
 
 def test_who_is_on_call_sees_mends_kills_and_restarts(terminal: Terminal):
     printed = said(terminal, "tutorial-on-call.md")
-    assert "incoming/SIMUSDT_20260105.gz" in of(printed, "runs --failed")[0]
-    assert "SIMUSDT_20260105.gz" in of(printed, "alerts.jsonl")[0]
+    assert "incoming/simusdt_20260105.gz" in of(printed, "runs --failed")[0]
+    assert "simusdt_20260105.gz" in of(printed, "alerts.jsonl")[0]
     assert "crashed" in of(printed, "kill -9 $!")[0].lower()
     assert "worker" in of(printed, "1 restart")[0]
     assert stack.running(terminal.folder / "data") is None
