@@ -85,8 +85,10 @@ def server_environment(database_url: str) -> dict[str, str]:
 
 
 def worker_environment(host: str, port: int) -> dict[str, str]:
-    """What a worker wants besides the environment: where it answers how it is, and how often it asks for work."""
+    """What a worker wants besides: where it answers how it is, how often it asks for work, and that it shows what its flows say."""
     return {
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+        "PREFECT_LOGGING_COLORS": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # 10 by default: from the button to the run
         "PREFECT_WORKER_WEBSERVER_HOST": host,  # 0.0.0.0 by default
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),

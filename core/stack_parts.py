@@ -47,6 +47,7 @@ class Part:
     essential: bool = False  # the whole ends when it is left down
     skipped: Callable[[], str | None] = nothing
     start_timeout_s: float | None = None  # unset: the stack's
+    farewell: Callable[[], Service] | None = None  # a step once it was stopped with the whole, while what it needs is still up
 
 
 @dataclass(frozen=True)

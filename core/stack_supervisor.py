@@ -18,6 +18,7 @@ from core.stack_parts import SETTLED, UP, Care, Part, Standing, State
 
 TICK_S = 0.1
 LOOK_S = 5.0  # between two looks at whether a skipped part has something to do now
+FAREWELL_S = 30.0
 GONE = frozenset({State.SKIPPED, State.DOWN, State.STOPPED})
 
 Said = Callable[[str, str], None]  # name of the part, and what
@@ -79,6 +80,7 @@ class Supervisor:
                 self._tell()
                 time.sleep(TICK_S)
             tended.service = tended.pid = None
+            self._farewell(tended)
             self._read([tended])
             self._to(tended, State.STOPPED)
             self._said(tended.part.name, f"stopped in {time.monotonic() - began:.1f} s")
@@ -86,6 +88,22 @@ class Supervisor:
         self._tell()
         self._threads.shutdown(wait=False, cancel_futures=True)
         return stopped
+
+    def _farewell(self, tended: Tended) -> None:
+        part = tended.part
+        if part.farewell is None or any(self._names[name].state not in UP for name in part.needs if name in self._names):
+            return
+        try:
+            step = part.farewell().start()
+        except (ServiceError, OSError) as error:
+            self._said(part.name, str(error))
+            return
+        tended.logs.append(Following(step.log))
+        until = time.monotonic() + FAREWELL_S
+        while step.alive and time.monotonic() < until:
+            self._read(self.parts)
+            time.sleep(TICK_S)
+        step.stop()
 
     def tick(self) -> None:
         """One look at every part."""

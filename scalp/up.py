@@ -267,9 +267,9 @@ def hints(config: "Settings", told: "Running") -> list[str]:
 
     found = []
     if (server := told.parts.get("server")) is not None and server.up:
-        found.append(f"Prefect's UI asks for [bold]{orchestrator.USER}:PASSWORD[/bold]; the password is the one line of")
-        found.append(f"  {escape(short(str(orchestrator.password_file(config.data_dir))))}")
-        found.append(f"  (type both into the one field, with the colon: echo {orchestrator.USER}:$(cat that file))")
+        file = escape(short(str(orchestrator.password_file(config.data_dir))))
+        found.append(f"Prefect's UI is at {server.address}; it asks for [bold]{orchestrator.USER}:PASSWORD[/bold], both in the one field.")
+        found.append(f"The password was generated and is the one line of {file}:  echo {orchestrator.USER}:$(cat {file})")
     if (live := told.parts.get("live")) is not None and live.up and not config.stream.api_key.get_secret_value():
         found.append(f"Orders by hand want the key in {escape(short(str(key_path(config))))}; signals: {live.address}/stream (WebSocket)")
     return found
@@ -298,7 +298,7 @@ def end() -> int:
     while told.lives:
         now = stack.last(config.data_dir)
         for name, part in (now.parts if now is not None and now.pid == told.pid else {}).items():
-            if part.state == "stopped" and name not in stopped:
+            if part.state == "stopped" and name not in stopped and told.parts[name].pid is not None:
                 stopped.add(name)
                 out.print(f"stopped {name}")
         if time.monotonic() - began > DOWN_S:

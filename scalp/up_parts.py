@@ -15,6 +15,7 @@ from core.serving_record import read_record, record_path
 from core.settings import CONFIG_FILE, Settings
 from core.stack_marks import marks
 from core.stack_parts import Part
+from scalp.up_runs import worker_name
 
 WORKER_GRACE_S = 45.0  # the worker gives the flow runs in progress 30 s to end
 LIVE_GRACE_S = 30.0  # orders are cancelled, all is written down
@@ -58,7 +59,7 @@ def server(ground: Ground) -> Part:
     config = ground.config
 
     def made() -> tuple[Service, str]:
-        env = ground.environment(**ground.prefect(), **orchestrator.server_environment(config.prefect.database_url.get_secret_value()))
+        env = ground.environment(**ground.prefect() | orchestrator.server_environment(config.prefect.database_url.get_secret_value()))
         command = orchestrator.server_command(config.prefect.host, ground.server_port)
         return ground.service("server", command, env, lambda: answers(f"{ground.prefect_url}/api/health")), ground.prefect_url
 
@@ -79,11 +80,14 @@ def worker(ground: Ground) -> Part:
     def made() -> tuple[Service, str]:
         (port,) = free_ports(1, host)
         health = f"http://{host}:{port}/health"
-        env = ground.environment(**ground.prefect(), **orchestrator.worker_environment(host, port))
-        command = orchestrator.worker_command(orchestrator.POOL, "scalp-up", ground.config.up.worker_limit)
+        env = ground.environment(**ground.prefect() | orchestrator.worker_environment(host, port))
+        command = orchestrator.worker_command(orchestrator.POOL, worker_name(), ground.config.up.worker_limit)
         return ground.service("worker", command, env, lambda: answers(health), WORKER_GRACE_S), health
 
-    return Part("worker", "runs what is scheduled or started from the UI", made, needs=("server", "pool"))
+    def farewell() -> Service:
+        return ground.service("ended", [sys.executable, "-m", "scalp.up_runs"], ground.environment(**ground.prefect()), lambda: False)
+
+    return Part("worker", "runs what is scheduled or started from the UI", made, needs=("server", "pool"), farewell=farewell)
 
 
 def watch(ground: Ground) -> Part:

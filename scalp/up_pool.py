@@ -54,8 +54,17 @@ def automations() -> str | None:
     return "automations: there"
 
 
+def orphans() -> str | None:
+    """Runs whose worker was killed, that were Running ever since."""
+    from scalp import up_runs
+
+    with up_runs.api() as client:
+        found = up_runs.orphans(client, "scalp up was killed while it ran")
+    return f"called crashed, for their worker was killed: {', '.join(found)}" if found else None
+
+
 def main() -> None:
-    for step in (pool, deployments, automations):
+    for step in (orphans, pool, deployments, automations):
         if told := step():
             sys.stdout.write(told + "\n")
             sys.stdout.flush()

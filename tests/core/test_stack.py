@@ -155,6 +155,16 @@ def test_a_set_up_step_ends_before_what_needs_it_begins(world: World):
     assert world.diary.read_text().splitlines() == ["set up", "started worker", "stopped worker"]
 
 
+def test_a_farewell_is_said_when_the_part_has_stopped_and_what_it_needs_is_still_up(world: World):
+    words = "import pathlib, sys; pathlib.Path(sys.argv[2]).open('a').write('farewell\\n'); print('goodbye')"
+    worker = world.part("worker", needs=("server",), farewell=lambda: world.service("words", words, lambda: False))
+    with world.supervised(world.part("server"), worker) as supervisor:
+        until(supervisor, lambda: set(states(supervisor).values()) == {"healthy"})
+        assert "farewell" not in world.diary.read_text()
+    assert world.diary.read_text().splitlines()[2:] == ["stopped worker", "farewell", "stopped server"]
+    assert ("worker", "goodbye") in world.lines
+
+
 def test_a_part_without_work_is_skipped_with_the_reason_and_started_when_there_is_some(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("core.stack_supervisor.LOOK_S", 0.05)
     model = world.folder / "model"

@@ -21,7 +21,7 @@ from tests.scalp.conftest import PATIENCE_S, Started, at_work_in, environment, s
 
 pytestmark = [pytest.mark.server, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
-STATES = {"server": "healthy", "pool": "done", "worker": "healthy", "venue": "healthy"}
+STATES = {"server": "healthy", "pool": "done", "worker": "healthy", "venue": "healthy", "live": "healthy"}
 
 
 def started(data: Path, *words: str) -> Started:
@@ -40,10 +40,12 @@ def until(so: Callable[[], object], what: str) -> None:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Started]]:
-    """A data folder on which a stack runs, without what trades."""
+    """A data folder on which a stack runs."""
     data = tmp_path_factory.mktemp("up") / "data"
     run = started(data, "--only", ",".join(STATES))
     try:
+        for name in STATES:
+            run.until(lambda name=name: re.search(rf"^{name} +\| (healthy|done)", run.output, re.MULTILINE))
         run.until("parts up, after")
         yield data, run
     finally:
@@ -122,17 +124,19 @@ def test_killed_with_a_flow_at_work_it_leaves_nothing_and_the_next_one_says_so_a
     asking = environment(data) | orchestrator.environment(data, address[0], int(address[1]))
     deploy = [sys.executable, "-m", "prefect", "deployment", "run", "ingest/ingest"]
     subprocess.run(deploy, env=asking, capture_output=True, check=True, timeout=PATIENCE_S)
-    until(lambda: any("prefect.engine" in command for command in at_work_in(data)), "the worker started no flow")
+    for deep in ("prefect.engine", "serving.guard", "serving.fanout"):  # what the worker and the live worker start themselves
+        until(lambda deep=deep: any(deep in command for command in at_work_in(data)), f"no {deep}")
     run.process.kill()
     run.process.wait()
     until(lambda: not at_work_in(data), f"still at work: {at_work_in(data)}")
     status = scalp(data, "status")
     assert status.returncode == 1 and "was killed" in status.stdout and "scalp up" in status.stdout
 
-    again = started(data, "--only", "server")
+    again = started(data, "--only", "pool")
     try:
-        again.until("1 of 1 part up, after")
+        again.until("2 of 2 parts up, after")
         assert f"the last scalp up here (process {run.process.pid}" in again.output and "was killed" in again.output
+        assert re.search(r"pool +\| called crashed, for their worker was killed: ", again.output), "else it would be Running for ever"
         down = scalp(data, "down")
         assert down.returncode == 0 and "stopped server" in down.stdout
         assert again.process.wait(30) == 0 and "stopped server" in again.output
