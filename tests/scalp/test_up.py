@@ -72,12 +72,7 @@ def test_when_all_is_healthy_one_table_says_where_everything_is(up: tuple[Path, 
 def test_status_tells_any_other_terminal(up: tuple[Path, Started]):
     data, run = up
     parts = told(data)
-    assert {name: part["state"] for name, part in parts.items()} == {
-        "server": "healthy",
-        "pool": "done",
-        "worker": "healthy",
-        "venue": "healthy",
-    }
+    assert {name: part["state"] for name, part in parts.items()} == STATES
     assert all(Path(str(part["log"])).is_file() and part["restarts"] == 0 for part in parts.values())
     said = scalp(data, "status")
     assert said.returncode == 0 and f"process {run.process.pid}" in said.stdout and "scalp down" in said.stdout
