@@ -28,6 +28,7 @@ from kernels.sides import with_sides
 from kernels.top import top
 from tasks.accounts import ROWS, Account
 from tasks.books import End, Rebuild, Rebuilt, carried, chain_of, end_facts, end_of, end_rows
+from tasks.damage import blaming
 from tasks.doubts import doubts
 from tasks.judge import Judge
 from tasks.pieces import MARGIN_NS, Piece, decimals_of, pieces_near, rows_between, start_of
@@ -64,7 +65,8 @@ def make_day(
     if of.freshness().fresh and (known := store.lineage(of.of)):
         gone = [] if of.pieces else [f"{venue}/{symbol} {day}: its raw rows are gone; the day is kept"]
         return known.facts["day"] | {"changed": False} | ({"warnings": gone} if gone else {})
-    return of.build(quality, keep_levels, fees)
+    with blaming(store, of.inputs):
+        return of.build(quality, keep_levels, fees)
 
 
 clean_day = task(

@@ -29,6 +29,7 @@ from kernels import features as feats
 from kernels import labels as outcomes
 from kernels.seconds import Scale, seconds
 from tasks.clean import recoverable
+from tasks.damage import blaming
 from tasks.span import DAY_NS, HEAD_S, INSTRUMENTS, TAIL_S, Recipe, Span
 
 BARS, INPUTS, LABELS = "clean_market__1s_bars", "feat_market__1s_inputs", "feat_market__1s_labels"
@@ -100,7 +101,7 @@ def make_bars(store: Store, venue: str, symbol: str, day: date, *, rules: Bars) 
     part, inputs, params = recipe = bars_of(span, rules)
     if recipe.freshness(store).fresh:
         return 0.0
-    with naming(part):
+    with naming(part), blaming(store, inputs):
         trades = traded(span, span.scale((0,)), (0,))
         after = span.rows("trades", span.scale((0, 1)), (1,)).select("ts_event", "ts_recv")
         feed = feed_of(span, pl.concat([trades.select("ts_event", "ts_recv"), after]), rules, NS, (0, 1))
@@ -119,7 +120,7 @@ def make_inputs(store: Store, venue: str, symbol: str, day: date, *, rules: Bars
     part, inputs, params = recipe = inputs_of_seconds(span, rules, quality)
     if recipe.freshness(store).fresh:
         return 0.0
-    with naming(part):
+    with naming(part), blaming(store, inputs):
         made = cut(feats.features(day_of_seconds(span, rules, quality)).collect(), span.start)
     known = {name: int(made[name].count()) for name in feats.names()}
     away = made["segment"].is_null()
@@ -176,17 +177,18 @@ def make_labels(store: Store, venue: str, symbol: str, day: date, *, rules: Labe
     part, inputs, params = recipe = labels_of(span, rules, quality)
     if recipe.freshness(store).fresh:
         return 0.0
-    asked = store.scan(span.part(INPUTS)).filter(pl.col("segment").is_not_null()).select("ts_event", "known_at").collect()
-    barriers = outcomes.Barriers(
-        horizon=ns(rules.horizon_s),
-        latency=round(rules.order_latency_ms * 1e6),
-        take_profit=rules.take_profit_bps / 1e4,
-        stop_loss=rules.stop_loss_bps / 1e4,
-        fee=float(str(span.instrument()["taker_bps"])) / 1e4,
-        max_age=ns(quality.gap_s),
-    )
-    tops = books.tops(span.rows("top", span.scale()))
-    found = outcomes.labels(tops.known_at, tops.bid, tops.ask, asked["known_at"].to_physical().to_numpy(), barriers)
+    with naming(part), blaming(store, inputs):
+        asked = store.scan(span.part(INPUTS)).filter(pl.col("segment").is_not_null()).select("ts_event", "known_at").collect()
+        barriers = outcomes.Barriers(
+            horizon=ns(rules.horizon_s),
+            latency=round(rules.order_latency_ms * 1e6),
+            take_profit=rules.take_profit_bps / 1e4,
+            stop_loss=rules.stop_loss_bps / 1e4,
+            fee=float(str(span.instrument()["taker_bps"])) / 1e4,
+            max_age=ns(quality.gap_s),
+        )
+        tops = books.tops(span.rows("top", span.scale()))
+        found = outcomes.labels(tops.known_at, tops.bid, tops.ask, asked["known_at"].to_physical().to_numpy(), barriers)
     made = asked.select(
         "ts_event",
         ts_entry=pl.Series(found.ts_entry).cast(TS),

@@ -20,6 +20,7 @@ from core.settings import Quality
 from core.store import Part, Store
 from kernels import trade_features as feats
 from tasks import memory, trade_tape
+from tasks.damage import blaming
 from tasks.features import AGAIN, EVENTS, naming
 from tasks.span import INSTRUMENTS, Recipe, Span
 from tasks.trade_tape import INPUTS
@@ -48,10 +49,11 @@ def make_trade_inputs(store: Store, venue: str, symbol: str, day: date, *, quali
     part, inputs, params = recipe = trade_inputs_of(span, quality)
     if recipe.freshness(store).fresh and (made := store.lineage(part)):
         return of | made.facts | {"changed": False, "seconds": 0.0}
-    tail = trade_tape.tail_s(store, span.part("trades", -1), span.start, quality.gap_s)
+    with naming(part), blaming(store, inputs):
+        tail = trade_tape.tail_s(store, span.part("trades", -1), span.start, quality.gap_s)
     schema = trade_tape.schema_of_rows()
     known, complete, segment = np.zeros(len(feats.SPECS), np.int64), 0, 0
-    with naming(part), store.writing(part, inputs=inputs, params=params, schema=schema) as sink:
+    with naming(part), blaming(store, inputs), store.writing(part, inputs=inputs, params=params, schema=schema) as sink:
         for block in trade_tape.read(Span(store, venue, symbol, day, tail), quality).blocks(schema, threads):
             sink.add(block.rows)
             known += [block.rows.num_rows - block.rows[name].null_count for name in feats.names()]

@@ -26,6 +26,7 @@ from core.runs import Stage
 from core.settings import Train
 from core.states import State
 from core.store import Part, Store, StoreError, inputs_of
+from tasks.damage import blaming
 from tasks.windows import INPUTS, LABELS
 
 FORM = 2  # of what is trained and how it is scored; a change trains again
@@ -104,7 +105,8 @@ def train_version(
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     try:
-        facts = make_version(store, chosen, train=train, folder=folder, data_dir=data_dir, wandb_api_key=wandb_api_key)
+        with blaming(store, inputs):
+            facts = make_version(store, chosen, train=train, folder=folder, data_dir=data_dir, wandb_api_key=wandb_api_key)
         facts |= {"version_id": version, "folder": str(folder), "inputs": inputs, "params": params, "code": store.code}
         facts |= {"seconds": time.monotonic() - started, "generated": any(part.venue == GENERATED for part in chosen)}
         write(folder / SCORES, {name: facts[name] for name in ("scores", "verdict", "evidence", "effective_samples", "calibration_error")})
