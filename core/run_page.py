@@ -21,7 +21,8 @@ NEXT = {
     "train": "scalp deploy",
     "deploy": "scalp status",
     "benchmark": "scalp bench --peers",
-    "nightly": "scalp runs diff latest~1 latest",
+    "nightly": "scalp runs diff nightly~1 nightly",
+    "backfill": "scalp coverage",
 }
 SIGNS = {"completed": "✓", "failed": "✗", "crashed": "✗", "cancelled": "■", "running": "…"}
 
@@ -31,13 +32,13 @@ def page(record: RunRecord, stages: Mapping[str, str] | None = None) -> str:
     lines = [f"# {record.flow} {SIGNS[record.state]} {record.state}", "", *told(record), ""]
     lines += rows("Run", ("", ""), ((name, plain(value)) for name, value in facts(record) if value))
     lines += rows("Parameters", ("parameter", "value"), ((code(k), code(v)) for k, v in record.parameters.items()))
-    lines += rows(
-        "Configuration that differs from the defaults", ("setting", "value"), ((code(k), code(v)) for k, v in record.settings.items())
-    )
     lines += rows("Read", ("what", "content", "rows"), parts(record.read), right=(2,))
     lines += rows("Wrote", ("part", "content", "rows"), parts(record.wrote), right=(2,))
     lines += rows("Skipped, or not taken", ("what", "why"), ((plain(s.what), plain(s.why)) for s in record.skipped))
     lines += rows("Metrics", ("metric", "value"), ((code(name), f"{value:,.6g}") for name, value in record.metrics.items()), right=(1,))
+    lines += rows(
+        "Configuration that differs from the defaults", ("setting", "value"), ((code(k), code(v)) for k, v in record.settings.items())
+    )
     for text in (stages or {}).values():
         lines += ["", re.sub(r"^(#+) ", r"#\1 ", text, flags=re.MULTILINE)]
     return "\n".join(lines).rstrip() + "\n"
@@ -80,7 +81,8 @@ def parts(found: Sequence[Read]) -> Iterator[tuple[str, str, str]]:
 
 
 def code(value: Any) -> str:
-    text = str(value).replace("`", "'").replace("|", "\\|").replace("\n", " ")
+    words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = words.replace("`", "'").replace("|", "\\|").replace("\n", " ")
     return f"`{text if len(text) < 300 else text[:300] + '…'}`"
 
 
