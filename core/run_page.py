@@ -81,7 +81,7 @@ def parts(found: Sequence[Read]) -> Iterator[tuple[str, str, str]]:
 
 
 def code(value: Any) -> str:
-    words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    words = ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
     text = words.replace("`", "'").replace("|", "\\|").replace("\n", " ")
     return f"`{text if len(text) < 300 else text[:300] + '…'}`"
 
