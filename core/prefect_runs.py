@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -25,7 +26,7 @@ class ServerRun(msgspec.Struct, kw_only=True):
 
 
 def flow_runs(url: str, auth: str, *, limit: int = 50) -> list[ServerRun]:
-    """The outermost runs, newest first; `auth` is `user:password`. Raises `httpx.HTTPError`."""
+    """The outermost runs that have begun, or should have, newest first; `auth` is `user:password`. Raises `httpx.HTTPError`."""
     user, _, password = auth.partition(":")
     me = str(uuid.uuid4())
     with httpx.Client(base_url=url.rstrip("/"), auth=(user, password), timeout=TIMEOUT_S, trust_env=False, verify=False) as client:
@@ -39,7 +40,8 @@ def flow_runs(url: str, auth: str, *, limit: int = 50) -> list[ServerRun]:
             answer.raise_for_status()
             return answer.json()
 
-        outermost = {"parent_task_run_id": {"is_null_": True}}
+        now = datetime.now(UTC).isoformat()
+        outermost = {"parent_task_run_id": {"is_null_": True}, "expected_start_time": {"before_": now}}  # not what is on the calendar
         found = ask("flow_runs", {"sort": "EXPECTED_START_TIME_DESC", "limit": limit, "flow_runs": outermost})
         flows = {flow["id"]: flow["name"] for flow in ask("flows", {"flows": {"id": {"any_": list({run["flow_id"] for run in found})}}})}
     return [told(run, flows.get(run["flow_id"], "")) for run in found]

@@ -65,6 +65,18 @@ def test_deploying_again_changes_nothing(stack: Stack):
     }
 
 
+def test_what_has_a_schedule_is_put_on_the_calendar(stack: Stack):
+    """By SQLAlchemy 2.1 Prefect's scheduler fails, unheard."""
+    wanted = {one.id for one in deployed(stack).values() if one.schedules}
+    assert wanted
+
+    def on_it() -> bool:
+        with stack.client() as client:
+            return wanted <= {run.deployment_id for run in client.read_flow_runs() if run.auto_scheduled}
+
+    until(on_it, "every schedule has its next runs")
+
+
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_the_form_has_help_for_every_field_pickers_for_days_and_choices(stack: Stack, name: str):
     schema = deployed(stack)[name].parameter_openapi_schema
