@@ -79,6 +79,8 @@ def killed(seen: Seen) -> Cause | None:
         return Cause(
             f"the worker and the process of flow {seen.flow or 'run'} are gone: no heartbeat came", "the worker", "killed", "scalp status"
         )
+    if seen.text.startswith("scalp up was stopped"):
+        return Cause(seen.first, "scalp up", "stopped", seen.again)
     if found := re.search(r"process (?P<pid>\d+) of flow \S+ is gone", seen.text):
         return Cause(seen.first, f"process {found['pid']}", "killed", "dmesg | grep -i 'killed process'")
     found = re.search(r"exit(?:ed with (?:non-zero )?exit code|.*?signal|.*?status(?: code)?:?)\s*(-?\d+)", seen.text)

@@ -38,6 +38,11 @@ QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
 
+SERVER = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # a service of it that fails again and again is heard of nowhere else
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",  # logs and artifacts of runs that were deleted
+}
+
 
 def home(data_dir: Path) -> Path:
     return data_dir / "prefect"
@@ -75,13 +80,13 @@ def environment(data_dir: Path, host: str, port: int) -> dict[str, str]:
 
 
 def server_environment(database_url: str) -> dict[str, str]:
-    """What the server wants besides: where its database is, where that is not a file of its own. It holds a password, so nobody else
-    gets it. Raises `ValueError` where the driver for it is not installed."""
+    """What the server wants besides: its own errors in its log, and where its database is, where that is not a file of its own. That holds
+    a password, so nobody else gets it. Raises `ValueError` where the driver for it is not installed."""
     if not database_url:
-        return {}
+        return SERVER
     if database_url.startswith("postgresql+asyncpg://") and importlib.util.find_spec("asyncpg") is None:
         raise ValueError("prefect.database_url names PostgreSQL, and asyncpg is not installed: pip install 'cryptoscalp[postgres]'")
-    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url}
+    return SERVER | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url}
 
 
 def worker_environment(host: str, port: int) -> dict[str, str]:
