@@ -15,6 +15,7 @@ from core.states import State
 from core.tables import SCHEMA_VERSION
 
 SHOWN = 3  # reasons in a sentence
+AND = "; "  # between them
 
 
 class Freshness(NamedTuple):
@@ -48,7 +49,7 @@ def joined(of: Mapping[str, Freshness]) -> Freshness:
         return Freshness(State.MISSING, "not there")
     gone = [name for name, one in wrong.items() if one.state is State.MISSING]
     reasons = [f"{', '.join(gone)} missing"] if gone else []
-    reasons += [one.why for one in wrong.values() if one.state is State.STALE]
+    reasons += [reason for one in wrong.values() if one.state is State.STALE for reason in one.why.split(AND)]
     return Freshness(State.MISSING if gone else State.STALE, listed(list(dict.fromkeys(reasons))))
 
 
@@ -76,7 +77,7 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
 def listed(reasons: list[str]) -> str:
     """The first few reasons as one sentence."""
     more = len(reasons) - SHOWN
-    return "; ".join(reasons[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return AND.join(reasons[:SHOWN]) + (f"{AND}and {more} more" if more > 0 else "")
 
 
 def _day(name: str) -> str:

@@ -33,7 +33,7 @@ from tasks.hooks import HOOKS
 from tasks.pages import publish
 from tasks.run_record import run_of
 
-RUNNER: Any = BySettings(max_workers=8)  # chunks wait for each other and for their turn in `make`
+RUNNER: Any = BySettings()
 LOOK_S = 1.0  # between looks at what is done
 HERE = (Kind.RAW, Kind.MODEL)  # made in this process: their files lie in the data folder, not in the lake
 

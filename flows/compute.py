@@ -1,6 +1,6 @@
 """Where the tasks of a flow run: threads of its own process, or a Dask cluster; the same flow and the same results either way.
 
-    @flow(task_runner=BySettings(workers=2))      # SCALP_COMPUTE=threads | dask, read when the flow starts
+    @flow(task_runner=BySettings(2))              # SCALP_COMPUTE=threads | dask, read when the flow starts
 
 Dask: the scheduler at SCALP_DASK__ADDRESS, else a cluster of processes on this machine for the length of the run.
 """
@@ -34,5 +34,11 @@ def runner(config: Settings, workers: int) -> TaskRunner[Any]:
 class BySettings(ThreadPoolTaskRunner):
     """Stands for `runner`: Prefect copies a flow's task runner when a run of it begins, and the copy is the one that the settings name."""
 
+    def __init__(self, workers: int | None = None) -> None:
+        """`workers` threads, where it is threads; None for as many as a backfill has chunks at a time."""
+        super().__init__()
+        self.workers = workers
+
     def duplicate(self) -> Any:
-        return runner(settings.load(), self._max_workers)
+        config = settings.load()
+        return runner(config, self.workers or config.backfill.parallel)

@@ -29,7 +29,7 @@ from tasks.span import INSTRUMENTS
 from tasks.trade_features import INPUTS, beside, build_trade_inputs, trade_stage
 
 WORKERS = 2  # symbols side by side; Polars has threads of its own
-RUNNER: Any = BySettings(max_workers=WORKERS)
+RUNNER: Any = BySettings(WORKERS)
 
 
 def asked_name() -> str:

@@ -58,8 +58,9 @@ def test_another_schema_is_stale():
         (FRESH, MISSING, State.MISSING, "labels missing"),
         (Freshness(State.STALE, "trades changed"), MISSING, State.MISSING, "labels missing; trades changed"),
         (Freshness(State.STALE, "trades changed"), FRESH, State.STALE, "trades changed"),
+        (Freshness(State.STALE, "a; b"), Freshness(State.STALE, "b; c"), State.STALE, "a; b; c"),
     ],
-    ids=["all fresh", "none there", "one missing", "one of each", "one stale"],
+    ids=["all fresh", "none there", "one missing", "one of each", "one stale", "two stale, each reason once"],
 )
 def test_tables_made_together_are_as_fresh_as_the_worst(bars: Freshness, labels: Freshness, state: State, why: str):
     assert joined({"bars": bars, "labels": labels}) == (state, why)
