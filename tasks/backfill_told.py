@@ -45,18 +45,17 @@ async def show_plan(of: Planned) -> Any:
 @task(task_run_name="show what failed", cache_policy=NO_CACHE)
 async def show_failures(stage: Stage) -> None:
     """Keep what could not be made as a table."""
-    await acreate_table_artifact(key=FAILED, table=[*lost(stage)][:MAX_ROWS], description=failure(stage))
+    await acreate_table_artifact(key=FAILED, table=lost(stage)[:MAX_ROWS], description=failure(stage))
 
 
-def lost(stage: Stage) -> Iterator[dict[str, str]]:
-    yield from stage.facts["failed"]
-    yield from ({"partition": one["partition"], "cause": f"not tried: {one['cause']}"} for one in stage.facts["held"])
+def lost(stage: Stage) -> list[dict[str, str]]:
+    return [*stage.facts["failed"], *stage.facts["held"]]
 
 
 def summed(of: Planned, outcomes: Sequence[Outcome], seconds: float) -> Stage:
     """The result of the backfill."""
     failed = [{"partition": str(o.partition), "cause": o.error} for o in outcomes if o.error]
-    held = [{"partition": str(o.partition), "cause": o.held} for o in outcomes if o.held]
+    held = [{"partition": str(o.partition), "cause": f"not tried: {o.held}"} for o in outcomes if o.held]
     made = [
         {"partition": str(o.partition), "kind": str(o.partition.kind), "seconds": o.seconds, "rows": o.rows} for o in outcomes if o.changed
     ]
@@ -104,7 +103,7 @@ def failure(stage: Stage, limit: int = 5) -> str:
     failed, held = stage.facts["failed"], stage.facts["held"]
     told = [f"{one['partition']}: {one['cause']}" for one in failed[:limit]]
     told += [f"and {len(failed) - limit} more"] if len(failed) > limit else []
-    rest = f" ({len(held)} that need them were not tried)" if held else ""
+    rest = f" ({len(held)} more were not tried)" if held else ""
     return f"{len(failed)} of {len(stage.facts['plan'])} partitions failed{rest}: {'; '.join(told)}"
 
 
