@@ -2,8 +2,9 @@
 
 lake and models -> the plan -> raw (generated market), clean, features, model, in chunks
 
-    from flows.backfill import backfill                              # Python, as from the form and from `scalp backfill`
-    asyncio.run(backfill(stage=Stage.FEATURES, venue="binance-usdm", symbols=("BTCUSDT",), start=..., end=...))
+    with session("my script") as now:      # Python (scalp.session), as from the form and from `scalp backfill`
+        from flows.backfill import backfill
+        now.flow(lambda: backfill(stage=Stage.FEATURES, venue="binance-usdm", symbols=("BTCUSDT",), start=..., end=...))
 """
 
 import asyncio
