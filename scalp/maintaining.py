@@ -5,7 +5,7 @@ import json
 from rich.markup import escape
 from rich.table import Table
 
-from scalp.console import err, out
+from scalp.console import counted, err, out
 from scalp.failures import FAILED, OK, guarded
 
 SHOWN = 40  # of a kind
@@ -56,9 +56,9 @@ def show(facts: dict, *, dry_run: bool) -> None:
                 table.add_row(kind, f"and {len(of) - SHOWN:,} more", f"{sum(row['n_bytes'] for row in of[SHOWN:]):,}", "")
         out.print(table)
     n = len(facts["gone"])
-    verb = "would go" if dry_run else "are gone"
+    verb = "would go" if dry_run else "gone"
     out.print(
-        f"{n:,} things, {facts['n_bytes']:,} bytes {verb}; {len(facts['held']):,} are held back."
+        f"{counted(n, 'thing')}, {counted(facts['n_bytes'], 'byte')} {verb}; {len(facts['held']):,} held back."
         if n or facts["held"]
         else "Nothing is too old."
     )

@@ -71,6 +71,9 @@ def metrics(stages: Mapping[str, Stage]) -> Iterator[tuple[str, float]]:
         facts = stage.facts
         yield f"{name}.seconds", round(stage.seconds, 3)
         yield from ((f"{name}.{key}", float(facts[key])) for key in FLAT if isinstance(facts.get(key), int | float))
+        if isinstance(facts.get("gone"), list):
+            yield f"{name}.things", float(len(facts["gone"]))
+            yield f"{name}.bytes", float(facts["n_bytes"])
         for key, value in ((facts.get("scores") or {}).get("model") or {}).items():
             if isinstance(value, int | float):
                 yield f"{name}.{key}", float(value)
