@@ -8,6 +8,7 @@ LOCKED := $(VENV)/.locked
 TRITON := nvidia-pytriton==0.7.0
 PEERS := bench/.venv/.ready
 HFTBACKTEST := hftbacktest==2.4.4
+SIDE_BY_SIDE := -n 2 --dist loadfile  # most tests wait for processes of theirs; those of a file share servers
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export PIP_NO_INPUT := 1
@@ -41,10 +42,10 @@ check: $(READY)  ## style, types, layers
 	@$(BIN)/lint-imports
 
 test: $(READY)  ## all tests but those that need a GPU or the internet
-	@$(BIN)/python -m pytest -m "not gpu and not net" $(ARGS)
+	@$(BIN)/python -m pytest -m "not gpu and not net" $(SIDE_BY_SIDE) $(ARGS)
 
 test-fast: $(READY)  ## tests that start no server
-	@$(BIN)/python -m pytest -q -m "not gpu and not net and not server" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not gpu and not net and not server" $(SIDE_BY_SIDE) $(ARGS)
 
 bench: $(READY) $(PEERS)  ## ours beside the peers, on this machine (about 20 minutes; ARGS="features fills" for some)
 	@$(BIN)/scalp bench --peers $(ARGS)
