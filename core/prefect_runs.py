@@ -1,7 +1,8 @@
 """What the orchestrator's server knows of its runs, asked over REST: the client library takes seconds to load."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,9 @@ import httpx
 import msgspec
 
 TIMEOUT_S = 5.0
+MOST = 200  # rows of an answer
+
+Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 
 
 class ServerRun(msgspec.Struct, kw_only=True):
@@ -25,8 +29,9 @@ class ServerRun(msgspec.Struct, kw_only=True):
     parameters: dict[str, Any] = {}
 
 
-def flow_runs(url: str, auth: str, *, limit: int = 50) -> list[ServerRun]:
-    """The outermost runs that have begun, or should have, newest first; `auth` is `user:password`. Raises `httpx.HTTPError`."""
+@contextmanager
+def asking(url: str, auth: str) -> Iterator[Ask]:
+    """A way to ask for what a filter lets through; `auth` is `user:password`. Raises `httpx.HTTPError`."""
     user, _, password = auth.partition(":")
     me = str(uuid.uuid4())
     with httpx.Client(base_url=url.rstrip("/"), auth=(user, password), timeout=TIMEOUT_S, trust_env=False, verify=False) as client:
@@ -40,11 +45,28 @@ def flow_runs(url: str, auth: str, *, limit: int = 50) -> list[ServerRun]:
             answer.raise_for_status()
             return answer.json()
 
-        now = datetime.now(UTC).isoformat()
-        outermost = {"parent_task_run_id": {"is_null_": True}, "expected_start_time": {"before_": now}}  # not what is on the calendar
+        yield ask
+
+
+def flow_runs(url: str, auth: str, *, limit: int = 50) -> list[ServerRun]:
+    """The outermost runs that have begun, or should have, newest first. Raises `httpx.HTTPError`."""
+    now = datetime.now(UTC).isoformat()
+    outermost = {"parent_task_run_id": {"is_null_": True}, "expected_start_time": {"before_": now}}  # not what is on the calendar
+    with asking(url, auth) as ask:
         found = ask("flow_runs", {"sort": "EXPECTED_START_TIME_DESC", "limit": limit, "flow_runs": outermost})
         flows = {flow["id"]: flow["name"] for flow in ask("flows", {"flows": {"id": {"any_": list({run["flow_id"] for run in found})}}})}
     return [told(run, flows.get(run["flow_id"], "")) for run in found]
+
+
+def forgotten(url: str, auth: str) -> list[str]:
+    """Deployments that have an active schedule and no run ahead: the server's own scheduler stands still. Raises `httpx.HTTPError`."""
+    ahead = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": datetime.now(UTC).isoformat()}}
+    with asking(url, auth) as ask:
+        found = ask("deployments", {"limit": MOST})
+        due = [one for one in found if not one["paused"] and any(schedule["active"] for schedule in one["schedules"])]
+        return [
+            one["name"] for one in due if not ask("flow_runs", {"limit": 1, "flow_runs": ahead | {"deployment_id": {"any_": [one["id"]]}}})
+        ]
 
 
 def told(run: Mapping[str, Any], flow: str) -> ServerRun:

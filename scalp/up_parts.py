@@ -16,6 +16,7 @@ from core.settings import CONFIG_FILE, Settings
 from core.stack_marks import marks
 from core.stack_parts import Part
 from scalp.up_runs import worker_name
+from scalp.up_server import well
 
 WORKER_GRACE_S = 45.0  # the worker gives the flow runs in progress 30 s to end
 LIVE_GRACE_S = 30.0  # orders are cancelled, all is written down
@@ -61,7 +62,8 @@ def server(ground: Ground) -> Part:
     def made() -> tuple[Service, str]:
         env = ground.environment(**ground.prefect() | orchestrator.server_environment(config.prefect.database_url.get_secret_value()))
         command = orchestrator.server_command(config.prefect.host, ground.server_port)
-        return ground.service("server", command, env, lambda: answers(f"{ground.prefect_url}/api/health")), ground.prefect_url
+        auth = f"{orchestrator.USER}:{orchestrator.password(config.data_dir)}"
+        return ground.service("server", command, env, well(ground.prefect_url, auth)), ground.prefect_url
 
     return Part("server", "Prefect's server and UI", made, essential=True)
 

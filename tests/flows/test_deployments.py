@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from core import run_records
+from core import prefect_runs, run_records
 from tests.stacks import Stack, until
 
 pytestmark = pytest.mark.server
@@ -49,6 +49,29 @@ def test_what_is_written_is_what_is_deployed_wherever_the_clone_lies(stack: Stac
         assert (one.global_concurrency_limit.limit, one.concurrency_options.collision_strategy) == (1, "ENQUEUE")
         assert (one.work_pool_name, one.entrypoint, one.pull_steps or []) == ("local", written["entrypoint"], [])
         assert str(ROOT) not in one.model_dump_json()
+
+
+def ahead(stack: Stack, name: str) -> list[Any]:
+    """The runs of a deployment that are on the calendar."""
+    from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+
+    with stack.client() as client:
+        runs = client.read_flow_runs(
+            deployment_filter=DeploymentFilter.model_validate({"name": {"any_": [name]}}),
+            flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}}),
+        )
+    return [run for run in runs if run.auto_scheduled]
+
+
+def test_every_schedule_has_runs_ahead_at_its_hour_and_one_that_has_none_is_noticed(stack: Stack):
+    until(lambda: not prefect_runs.forgotten(stack.url, stack.password), "every schedule has a run ahead")
+    assert {(run.expected_start_time.hour, run.expected_start_time.minute) for run in ahead(stack, "train")} == {(0, 30)}
+    assert {run.expected_start_time.minute for run in ahead(stack, "ingest")} == {5}
+    with stack.client() as client:
+        for run in ahead(stack, "benchmark"):
+            client.delete_flow_run(run.id)
+    assert prefect_runs.forgotten(stack.url, stack.password) == ["benchmark"]
+    assert ahead(stack, "features") == []
 
 
 def test_deploying_again_changes_nothing(stack: Stack):
