@@ -25,9 +25,11 @@ from urllib.parse import urlsplit
 from core import machine, orchestrator, runs, settings
 from core.holding import holding
 from core.services import Service, ServiceError, answers, free_ports, stop_leftovers
-from core.stack import running
+from core.stack import Running, running
+from core.stack_parts import State
 from core.store import Store
 from scalp.console import counted
+from scalp.failures import FAILED
 
 log = logging.getLogger("scalp")
 
@@ -111,7 +113,12 @@ def prefect(config: settings.Settings, meanwhile: Callable[[], None]) -> Iterato
             if time.monotonic() > until or not stack.lives:
                 raise ServiceError(f"Prefect of scalp up (process {stack.pid}) does not answer at {stack.prefect_url}; see scalp status")
             time.sleep(0.2)
-        yield
+        done = threading.Event()
+        threading.Thread(target=end_with, args=(stack, config.data_dir, done), daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
         return
     server, environment = prefect_server(config, config.prefect.port or free_ports(1)[0])
     log.info("starting Prefect", extra={"stage": "starting Prefect"})
@@ -120,6 +127,19 @@ def prefect(config: settings.Settings, meanwhile: Callable[[], None]) -> Iterato
         meanwhile()
         server.wait_ready(config.prefect.start_timeout_s)
         yield
+
+
+def end_with(stack: Running, data_dir: Path, done: threading.Event) -> None:
+    """End this process when the stack ends whose server it uses: Prefect's client would try to reach it for ever, deaf to signals.
+
+    What was being written has a temporary name and is swept next time; servers we started die with us.
+    """
+    while not done.wait(1.0):
+        now = running(data_dir)
+        if now is None or now.pid != stack.pid or now.parts["server"].state in (State.STOPPING, State.STOPPED, State.DOWN):
+            said = f"scalp up (process {stack.pid}), whose Prefect this run used, has ended; what was finished is kept, run it again"
+            os.write(2, f"failed: {said}\n".encode())
+            os._exit(FAILED)
 
 
 def answering(url: str) -> bool:

@@ -1,6 +1,7 @@
 """`scalp up` and `scalp down`: everything in one terminal, looked after until Ctrl-C; and its end from another one."""
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -98,6 +99,8 @@ def run(only: list[str], without: list[str], port: int | None) -> int:
             ended_well = supervisor.run(asked, lambda: show(config, notes, began), keeper.keep)
         finally:
             told.event("", "stopping in order; Ctrl-C again ends at once")
+            if "server" in names and (beside := at_work_beside(config.data_dir)):
+                told.event("", f"{beside} is at work with this Prefect, and ends with it")
             stopped = supervisor.stop()
             keeper.bye()
             told.event("", f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
@@ -132,6 +135,22 @@ def check_server(config: "Settings", port: int) -> None:
         orchestrator.server_environment(config.prefect.database_url.get_secret_value())
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def at_work_beside(data_dir: Path) -> str | None:
+    """A run typed in another terminal, for people; not one that our worker started."""
+    import psutil
+
+    from core.stack_marks import marked
+
+    try:
+        by = json.loads((data_dir / "run.holder.json").read_text())
+        what, pid = str(by["what"]), int(by["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+    if not psutil.pid_exists(pid) or pid in marked(data_dir):
+        return None
+    return f"{what} (process {pid})"
 
 
 def stopping(data_dir: Path) -> threading.Event:

@@ -15,7 +15,8 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
-from core import orchestrator, stack
+from core import orchestrator, pids, stack
+from core.stack_parts import State
 from tests.core.ledgers import postgres, postgres_binaries
 from tests.scalp.conftest import PATIENCE_S, Started, at_work_in, environment, scalp
 
@@ -139,6 +140,38 @@ def test_killed_with_a_flow_at_work_it_leaves_nothing_and_the_next_one_says_so_a
     finally:
         again.process.kill()
     assert scalp(data, "down").returncode == 0
+
+
+BESIDE = """
+import sys, threading, time
+from pathlib import Path
+from core.stack import running
+from scalp.session import end_with
+folder = Path(sys.argv[1])
+threading.Thread(target=end_with, args=(running(folder), folder, threading.Event()), daemon=True).start()
+print("at work", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_run_that_uses_its_server_ends_with_it_and_says_why(tmp_path: Path):
+    stand_in = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    parts = {"server": stack.PartTold(state=State.HEALTHY)}
+    stack.write(tmp_path, stack.Running(pid=stand_in.pid, started=pids.start_time(stand_in.pid), since="now", parts=parts))
+    run = subprocess.Popen([sys.executable, "-c", BESIDE, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert run.stdout is not None and run.stdout.readline() == "at work\n"
+        stand_in.kill()
+        stand_in.wait()
+        _, said = run.communicate(timeout=PATIENCE_S)
+        assert run.returncode == 1
+        assert (
+            said
+            == f"failed: scalp up (process {stand_in.pid}), whose Prefect this run used, has ended; what was finished is kept, run it again\n"
+        )
+    finally:
+        stand_in.kill()
+        run.kill()
 
 
 @pytest.mark.skipif(postgres_binaries() is None, reason="no PostgreSQL here: apt-get install postgresql")
