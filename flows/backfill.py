@@ -26,7 +26,7 @@ from core.settings import Settings
 from core.store import Store
 from flows.compute import BySettings
 from tasks.asked import today
-from tasks.backfill import crashed, held, make_chunk, n_done, rules_of
+from tasks.backfill import complete, crashed, held, make_chunk, n_done, rules_of
 from tasks.backfill_plan import Planned, headline, planned
 from tasks.backfill_survey import Wanted
 from tasks.backfill_told import ended, models_of, page, refuse_failures, show_failures, show_plan, summed
@@ -104,11 +104,11 @@ async def make(of: Planned, store: Store, config: Settings, folder: Path, progre
     async def one(chunk: Chunk) -> list[Outcome]:
         before = [outcome for n in chunk.waits for outcome in await started[n]]
         async with free:
-            if full.is_set():
-                return held(chunk, "the disk is full")
-            made = await made_of(chunk, store, config, [o.partition for o in before if o.error or o.held])
+            lost = [outcome.partition for outcome in before if outcome.error or outcome.held]
+            made = held(chunk, "the disk is full") if full.is_set() else await made_of(chunk, store, config, lost)
         if any(outcome.full for outcome in made):
             full.set()
+        complete(folder, made)
         log.info(ended(chunk, made))
         return made
 

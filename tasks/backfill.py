@@ -185,6 +185,14 @@ def keep(folder: Path | None, outcome: Outcome) -> None:
         file.write(line)  # one call: lines of several processes do not mix
 
 
+def complete(folder: Path, outcomes: Iterable[Outcome]) -> None:
+    """Keep those that nobody kept: of a chunk that was not tried, or whose worker does not see this folder."""
+    known = {outcome.partition for outcome in kept(folder)}
+    for outcome in outcomes:
+        if outcome.partition not in known:
+            keep(folder, outcome)
+
+
 def kept(folder: Path) -> list[Outcome]:
     """The outcomes of a run so far; a line that a killed process left half is passed over."""
     found: list[Outcome] = []
