@@ -89,7 +89,9 @@ def started(folder: Path) -> Iterator[Stack]:
         return told if told and told.parts and all(part.up for part in told.parts.values()) else None
 
     try:
-        yield Stack(data, until(healthy, "the stack is up").prefect_url)
+        told = until(healthy, "the stack is up")
+        assert told
+        yield Stack(data, told.prefect_url)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGINT)

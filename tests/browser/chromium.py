@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # No requests of its own, and nothing but this machine can be reached: an attempt shows all the same.
@@ -61,7 +62,7 @@ def program() -> str | None:
 class Page:
     """One tab. `requests` are the addresses it asked for, sockets included, in order; `errors` what its scripts threw."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self.socket, self.ids = socket, itertools.count(1)
         self.requests: list[str] = []
         self.errors: list[str] = []
