@@ -45,6 +45,7 @@ class Part:
     tied: tuple[str, ...] = ()  # of those, the ones whose end ends it too: it is started again after them
     once: bool = False  # a set-up step: it ends by itself, with 0 when all is well
     essential: bool = False  # the whole ends when it is left down
+    mends_itself: bool = False  # unhealthy is said, and not ended: what it waits for may come back
     skipped: Callable[[], str | None] = nothing
     start_timeout_s: float | None = None  # unset: the stack's
     farewell: Callable[[], Service] | None = None  # a step once it was stopped with the whole, while what it needs is still up

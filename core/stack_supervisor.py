@@ -180,7 +180,7 @@ class Supervisor:
                 self._well(tended, now)
                 return
         silent = now - tended.heard
-        if tended.state is not State.STARTING and silent > self.care.unhealthy_s:
+        if tended.state is not State.STARTING and silent > self.care.unhealthy_s and not part.mends_itself:
             self._end(tended, f"did not answer as it should for {silent:.0f} s")
         elif tended.state is State.HEALTHY and silent > self.care.slow_s:
             self._to(tended, State.UNHEALTHY, "it runs, and does not answer as it should")

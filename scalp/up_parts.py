@@ -168,8 +168,10 @@ def live(ground: Ground) -> Part:
         url = f"http://{host}:{port}"
         return ground.service("live", command, ground.environment(**more), lambda: answers(f"{url}/healthz"), LIVE_GRACE_S), url
 
-    # The first start on a machine compiles the engine.
-    return Part("live", "the live worker", made, needs=needs, tied=needs, start_timeout_s=2 * config.up.start_timeout_s)
+    # The first start on a machine compiles the engine. A feed that is silent comes back by itself, and a restart would cost the position's
+    # quotes; a worker that hangs is ended by its guard, one whose task failed ends itself.
+    patience_s = 2 * config.up.start_timeout_s
+    return Part("live", "the live worker", made, needs=needs, tied=needs, mends_itself=True, start_timeout_s=patience_s)
 
 
 PARTS: tuple[Callable[[Ground], Part], ...] = (server, pool, worker, watch, triton, venue, live)

@@ -190,6 +190,22 @@ def test_a_part_that_runs_and_does_not_answer_is_unhealthy_and_then_started_agai
     assert "did not answer as it should" in world.said("mute")
 
 
+def test_a_part_that_mends_itself_is_left_alone_while_it_does_not_answer(world: World):
+    broken = world.folder / "broken"
+    care = Care(start_timeout_s=60, restarts=2, backoff_s=0.05, probe_s=0.05, slow_s=0.2, unhealthy_s=0.4)
+    mute, other = (world.part(name, ready=lambda: not broken.exists(), mends_itself=name == "mute") for name in ("mute", "other"))
+    with world.supervised(mute, other, care=care) as supervisor:
+        until(supervisor, lambda: states(supervisor) == {"mute": "healthy", "other": "healthy"})
+        pids_before = [tended.pid for tended in supervisor.parts]
+        broken.touch()
+        until(supervisor, lambda: "did not answer as it should" in world.said("other"))
+        until(supervisor, lambda: states(supervisor)["mute"] == "unhealthy")
+        broken.unlink()
+        until(supervisor, lambda: states(supervisor) == {"mute": "healthy", "other": "healthy"})
+        assert supervisor.parts[0].pid == pids_before[0] and supervisor.parts[1].pid != pids_before[1]
+    assert "answers again" in world.said("mute")
+
+
 def test_a_part_that_is_not_healthy_in_time_is_stopped_and_counts_as_dead(world: World):
     care = Care(start_timeout_s=0.3, restarts=0, probe_s=0.05)
     with world.supervised(world.part("slow", ready=lambda: False), care=care) as supervisor:
