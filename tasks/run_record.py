@@ -56,7 +56,10 @@ async def run_of(name: str, parameters: Mapping[str, Any]) -> AsyncIterator[Path
         try:
             yield folder
         except BaseException as error:
-            await ended(folder, record, config, error)
+            try:
+                await ended(folder, record, config, error)
+            except Exception as trouble:  # what ended the run is what has to be told
+                log.warning("the run's end could not be put down: %s", trouble)
             raise
         else:
             await ended(folder, record, config)
