@@ -11,13 +11,14 @@ import msgspec
 
 from core.run_records import RunRecord
 
-Kind = Literal["failed", "crashed", "late", "quality", "regression"]
+Kind = Literal["failed", "crashed", "late", "quality", "regression", "down"]
 ANCHORS: dict[Kind, str] = {
     "failed": "a-run-failed",
     "crashed": "a-run-crashed",
     "late": "a-run-is-late",
     "quality": "quality-breach",
     "regression": "benchmark-regression",
+    "down": "a-part-is-left-down",
 }
 
 

@@ -38,11 +38,15 @@ class Tended(Standing):
 
 
 class Supervisor:
-    """`said` hears what happens to the parts, `line` each line of their logs, `changed` that something else stands now."""
+    """`said` hears what happens to the parts, `line` each line of their logs, `changed` that something else stands now, `down` of a part
+    that is left down."""
 
-    def __init__(self, parts: Sequence[Part], care: Care, *, said: Said, line: Said, changed: Callable[[list[Standing]], None]) -> None:
+    def __init__(
+        self, parts: Sequence[Part], care: Care, *, said: Said, line: Said, changed: Callable[[list[Standing]], None],
+        down: Said = lambda name, why: None,
+    ) -> None:  # fmt: skip
         self.parts: list[Tended] = [Tended(part) for part in parts]
-        self.care, self._said, self._line, self._changed = care, said, line, changed
+        self.care, self._said, self._line, self._changed, self._down = care, said, line, changed, down
         self._names = {tended.part.name: tended for tended in self.parts}
         self._threads = ThreadPoolExecutor(max_workers=2 * len(parts) + 1, thread_name_prefix="stack")
         self._news = True
@@ -221,6 +225,7 @@ class Supervisor:
         if n >= self.care.restarts:
             self._to(tended, State.DOWN, why)
             self._said(name, f"{why}; it died {n + 1} times within {self.care.window_s:g} s and is left down. Its log: {tended.log}")
+            self._threads.submit(self._down, name, why)  # whoever is told may be slow to answer
         else:
             wait = self.care.backoff(n)
             tended.deaths.append(now)

@@ -93,7 +93,9 @@ def run(only: list[str], without: list[str], port: int | None) -> int:
         notes = Notes(config.data_dir, ground.prefect_url if "server" in names else "")
         up = config.up
         care = Care(up.start_timeout_s, up.restarts, up.restart_window_s, unhealthy_s=up.unhealthy_s)
-        supervisor = Supervisor(parts, care, said=told.event, line=told.line, changed=notes.write)
+        supervisor = Supervisor(
+            parts, care, said=told.event, line=told.line, changed=notes.write, down=lambda name, why: alert(config, name, why)
+        )
         told.event("", f"starting {', '.join(names)}; Ctrl-C stops everything in order")
         try:
             ended_well = supervisor.run(asked, lambda: show(config, notes, began), keeper.keep)
@@ -175,6 +177,15 @@ def stopping(data_dir: Path) -> threading.Event:
 
 
 # What others are told
+
+
+def alert(config: "Settings", name: str, why: str) -> None:
+    """Whoever is on call: a part is left down."""
+    from core.alerts import Alert
+    from tasks.alerts import tell
+
+    line = f"{name} of scalp up is left down: {why}"
+    tell([Alert(kind="down", key=f"down:{name}", line=line, next="scalp status")], config)
 
 
 class Notes:

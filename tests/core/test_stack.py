@@ -50,6 +50,7 @@ class World:
         self.diary.touch()
         self.events: list[tuple[str, str]] = []
         self.lines: list[tuple[str, str]] = []
+        self.down: list[tuple[str, str]] = []
 
     def service(self, name: str, source: str, ready: Callable[[], bool]) -> Service:
         command = [sys.executable, "-c", textwrap.dedent(source), name, str(self.diary)]
@@ -69,8 +70,9 @@ class World:
     @contextmanager
     def supervised(self, *parts: Part, care: Care = QUICK) -> Iterator[Supervisor]:
         made = Supervisor(
-            parts, care, said=lambda *told: self.events.append(told), line=lambda *told: self.lines.append(told), changed=lambda _: None
-        )
+            parts, care, said=lambda *told: self.events.append(told), line=lambda *told: self.lines.append(told), changed=lambda _: None,
+            down=lambda *told: self.down.append(told),
+        )  # fmt: skip
         try:
             yield made
         finally:
@@ -139,6 +141,7 @@ def test_what_dies_too_often_is_left_down_and_said_and_the_rest_goes_on(world: W
         assert states(supervisor) == {"dying": "down", "needy": "waiting", "other": "healthy"}
         assert supervisor.parts[1].why == "for dying (down)"
     assert "it died 3 times within 600 s and is left down" in world.said("dying")
+    assert world.down == [("dying", "ended with exit code 1")], "whoever is on call is told, once"
     assert world.lines.count(("dying", "no such key")) == 3
 
 
