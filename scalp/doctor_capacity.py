@@ -17,7 +17,7 @@ from core.store import Store
 from scalp.console import counted, out
 from scalp.doctor_machine import nearest
 from scalp.failures import FAILED, OK
-from scalp.up import WIDE
+from scalp.up_shown import WIDE
 
 GENERATED = "generated"
 SPARE = 0.1  # of the disk that should stay free

@@ -8,7 +8,7 @@ import typer
 
 from scalp.console import out
 from scalp.failures import FAILED, OK, guarded
-from scalp.up import hints, print_table
+from scalp.up_shown import hints, print_table
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
