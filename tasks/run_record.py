@@ -35,6 +35,7 @@ log = logging.getLogger("scalp")
 RECORDING: ContextVar[bool] = ContextVar("recording", default=False)
 FULL = 1_000_000  # bytes; with less nothing works
 TRACEBACK = "failure.txt"
+STOPPED = "it was stopped: Ctrl-C, cancelled in the UI, or its worker was stopped"
 
 
 @asynccontextmanager
@@ -89,12 +90,14 @@ def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
 async def ended(folder: Path, record: RunRecord, config: settings.Settings, error: BaseException | None = None) -> None:
     """Complete the record, write and show the page, and tell what is to be told."""
     record.ended, record.state = run_records.now(), "completed"
-    if error is not None:
+    if isinstance(error, Exception):
         full = shutil.disk_usage(config.data_dir).free < FULL
-        record.state = "failed" if isinstance(error, Exception) else "cancelled"
+        record.state = "failed"
         record.cause, record.fault, record.kind, record.next = cause_of(error, flow=record.flow, data_dir=config.data_dir, full=full)
         with contextlib.suppress(OSError):
             (folder / TRACEBACK).write_text("".join(traceback.format_exception(error)))
+    elif error is not None:
+        record.state, record.cause, record.kind = "cancelled", STOPPED, "stopped"
     await close(folder, record, config, shown=error is None or isinstance(error, Exception))
 
 
