@@ -12,7 +12,7 @@ from scalp.failures import UsageError
 if TYPE_CHECKING:
     from core.settings import Settings
 
-VENUE_START_S = 60.0
+VENUE_START_S = 180.0  # it compiles first, half a minute on a fresh machine, more on a busy one
 
 
 def local_venue(config: "Settings", source: str, speed: float | None, stack: contextlib.ExitStack) -> dict[str, Any]:

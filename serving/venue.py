@@ -27,6 +27,7 @@ from serving.venue_market import Markets
 from serving.venue_replay import Pace, Replay
 from serving.venue_streams import Streams, encode
 from serving.venue_tape import Tape
+from serving.venue_warm import warm
 from serving.venue_words import MS, Scale, Unserved
 
 DAY_S = 86_400.0
@@ -103,6 +104,7 @@ class Venue:
 
     async def start(self) -> "Venue":
         sockets = bound(self.host, self.port, self.ws_port)
+        warm(self.tape)  # before anybody is answered: who trades here waits two seconds for an answer
         self.port, self.ws_port = (one.getsockname()[1] for one in sockets)
         app = self._app(f"venue-{self.port}-{time.monotonic_ns()}")
         server: Any = await app.create_server(sock=sockets[0], return_asyncio_server=True, access_log=False)
