@@ -33,7 +33,9 @@ async def put_down(flow: str, flow_run: Any, state: Any) -> RunRecord | None:
     if record is not None and record.state == ending and record.cause:
         return None  # it saw its end itself
     if record is None:  # it never came to our code
-        record = run_records.begun(runs.new_folder(config.data_dir).name, flow)
+        given = runs.RUN_FOLDER.get()  # of a verb of the command line
+        folder = given if given and run_records.load(given) is None else runs.new_folder(config.data_dir)
+        record = run_records.begun(folder.name, flow)
         record.flow_run_id, record.flow_run_name, record.pid = str(flow_run.id), flow_run.name, 0
         record.parameters = plain(flow_run.parameters or {})
         record.started = (flow_run.start_time or state.timestamp).isoformat(timespec="milliseconds")

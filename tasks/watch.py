@@ -8,6 +8,7 @@ Hooks run in the flow's process or its worker's; where both were killed, or nobo
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 import httpx
@@ -24,7 +25,7 @@ from tasks.hooks import put_down
 log = logging.getLogger("scalp")
 BACK_S = 3_600.0  # how far back the first look goes
 SETTLE_S = 10.0  # a run that ended just now may still be telling of it itself
-LIMIT = 100  # runs in an answer
+LIMIT = 100  # runs that are looked at, the newest
 
 
 async def look(client: PrefectClient, config: settings.Settings, since: datetime) -> list[alerts.Alert]:
@@ -51,7 +52,7 @@ async def look(client: PrefectClient, config: settings.Settings, since: datetime
 
 async def end_lost(client: PrefectClient, config: settings.Settings) -> None:
     """Runs that say they are at work while their process is gone: they have crashed, also where no heartbeat was ever heard."""
-    for record in run_records.every(config.data_dir):
+    for record in islice(run_records.every(config.data_dir), LIMIT):
         seen = run_records.seen(record)
         if record.state != "running" or seen.state == "running" or not record.flow_run_id:
             continue
