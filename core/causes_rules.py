@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,11 +133,12 @@ def partition(seen: Seen) -> Cause | None:
     return Cause(seen.first, found[0], "partition", f"{remove}{again}")
 
 
-def remade(table: str, words: dict[str, str]) -> str:
-    """The command that makes a part of this table again."""
-    if table.startswith("feat") or table.endswith("_bars"):
-        return f"scalp features --venue {words.get('venue')} --symbol {words.get('symbol')}"
-    return "scalp ingest"
+def remade(table: str, words: Mapping[str, str | None]) -> str:
+    """The command that makes a part of this table again, of what it was made of."""
+    if not table.startswith(("clean", "feat")):
+        return "scalp ingest"
+    stage = "features" if table.startswith("feat") or table.endswith("_bars") else "ingest"
+    return f"scalp backfill {stage} --venue {words.get('venue')} --symbol {words.get('symbol')} --from {words.get('day')}"
 
 
 def schema(seen: Seen) -> Cause | None:

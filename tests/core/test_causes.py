@@ -23,7 +23,7 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device", "/d/lake/x.partial")
     [
         (FileNotFoundError("no folder /x/recorded: recordings lie there"), "source", "/x/recorded", "ls -l /x"),
         (StoreError(TORN), "partition", "clean_market__trades v/S 2026-01-05", "rm /d/lake"),
-        (StoreError(MISSING), "partition", "clean_market__quotes", "scalp ingest"),
+        (StoreError(MISSING), "partition", "clean_market__quotes", "scalp backfill ingest --venue v --symbol S --from 2026-01-05"),
         (ValueError("/x/a.parquet: there is no column qty (mapping 'standx')"), "schema", "/x/a.parquet", "scalp ingest"),
         (ServiceError(LOG), "triton", "127.0.0.1:8001", "tail -50 /d/triton.log"),
         (ServiceError("triton was not ready after 2 s.\nThere is no log at /d/logs/triton.log."), "timeout", "triton", "triton.log"),
