@@ -22,6 +22,8 @@ class Lines(logging.Handler):
         self.console, self.status = console, status
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "kept_only", False):
+            return  # the verb tells it itself; the line is for the log
         text = escape(self.format(record))
         if now := getattr(record, "now", None):
             if self.status:

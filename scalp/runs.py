@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scalp.console import out
+from scalp.console import counted, out
 from scalp.failures import OK, UsageError, guarded
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _list(flow: str, failed: bool, limit: int, *, as_json: bool) -> int:
 
 
 def _row(record: "RunRecord") -> dict[str, Any]:
-    did = f"wrote {len(record.wrote)} parts" if record.wrote else "made something new" if record.changed else "nothing new"
+    did = f"wrote {counted(len(record.wrote), 'part')}" if record.wrote else "made something new" if record.changed else "nothing new"
     return {
         "run": record.run_id,
         "flow": record.flow,

@@ -28,7 +28,8 @@ def tell(found: Iterable[Alert], config: settings.Settings) -> list[Alert]:
     of = config.alerts
     new = claimed([alerts.linked(alert, of.runbook) for alert in found], config.data_dir, of.repeat_s)
     for alert in new:
-        log.warning("alert: %s (%s)%s", alert.line, alert.runbook, f"; next: {alert.next}" if alert.next else "")
+        then = f"; next: {alert.next}" if alert.next else ""
+        log.warning("alert: %s (%s)%s", alert.line, alert.runbook, then, extra={"kept_only": True})
     if not new:
         return []
     lines = [entry(alert) for alert in new]
