@@ -14,8 +14,8 @@ log = logging.getLogger("scalp")
 def well(url: str, auth: str) -> Callable[[], bool]:
     """The server's health: it answers, and every active schedule has a run ahead (looked at every `LOOK_S`).
 
-    Its background work goes through a queue in memory whose reader can hang from the start (pydocket on burner-redis); then no
-    schedule, no late run and no zombie is ever looked at, and only another start helps.
+    Its scheduler is a service of its own, whose failure the server survives unheard: by SQLAlchemy 2.1 it failed each time, and no
+    schedule ever fired.
     """
     import httpx
 

@@ -44,7 +44,8 @@ def field(page: Page, label: str, kind: str) -> None:
     page.press(*page.until(f"{FIELD}('{label}', '{kind}')"))
 
 
-def test_a_backfill_is_started_from_the_form_and_read_on_its_page(stack: Stack, page: Page):
+def test_a_backfill_is_started_from_the_form_and_read_on_its_page(ingested: Stack, page: Page):
+    stack = ingested
     log_in(page, stack)
     page.go(f"{stack.url}/deployments")
     page.sees("At 03:00 AM every day")
