@@ -209,7 +209,8 @@ class LiveMarket:
         """Compile, or load, all that following a feed needs: seconds the first time. What is known is spoilt by it."""
         rows, levels = np.zeros((1, FIELDS), np.int64), np.ones((2, 2), np.int64)
         rows[0, KIND] = ODD
-        self.advance(rows, levels, 0, 1)
+        for of in (levels, np.ones((2, 3), np.int64)[:, :2]):  # those of a batch are a slice of the decoder's: another compiled form
+            self.advance(rows, of, 0, 1)
         self.snapshot(self.symbols[0], 1, 1, levels[:, :1], levels[:, 1:] + 1)
         differ(self._states[0], self._rules, self._books[0], levels, rows[0], 1, *self._moved)
         self._close(0, 1)
