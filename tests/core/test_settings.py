@@ -18,8 +18,9 @@ from core.settings import SettingsError
         ("SCALP_QUALITY__MAX_JUMP_PCT", "-1", "quality.max_jump_pct"),
         ("SCALP_INGEST__SOURCE", "internet", "ingest.source"),
         ("SCALP_CONFIG", "no/such/file.toml", "not a file"),
+        ("SCALP_DATA_DIR", "", "data_dir: name a folder"),
     ],
-    ids=["section", "field", "type", "range", "choice", "no file"],
+    ids=["section", "field", "type", "range", "choice", "no file", "no folder"],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str):
     monkeypatch.setenv(name, value)
