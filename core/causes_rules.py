@@ -11,6 +11,8 @@ PART = (
     r"(?P<day>\d{4}-\d\d-\d\d)(?: [a-z0-9]+-[a-z0-9]+)?"
 )
 
+VERBS = {"nightly": "run", "benchmark": "bench"}  # flows whose command has another name
+
 
 class Cause(NamedTuple):
     """`line` for people; `fault` is the thing in it that is at fault; `kind` is one word for programs; `next` is a command."""
@@ -37,10 +39,24 @@ class Seen(NamedTuple):
 
     @property
     def again(self) -> str:
-        return f"scalp {self.flow}" if self.flow else "scalp run"
+        return again(self.flow)
+
+    @property
+    def usage(self) -> str:
+        return f"{verb(self.flow)} --help"
 
 
 Rule = Callable[[Seen], Cause | None]
+
+
+def verb(flow: str) -> str:
+    """The command that runs a flow."""
+    return f"scalp {VERBS.get(flow, flow or 'run')}"
+
+
+def again(flow: str) -> str:
+    """The command to run a flow once more; what it takes where it cannot run without being told."""
+    return f"{verb(flow)} --help" if flow == "backfill" else verb(flow)
 
 
 def worded(text: str) -> str:
@@ -64,14 +80,14 @@ def parameter(seen: Seen) -> Cause | None:
     if found := re.search(r"^folder: (?:there is no folder )?(?P<path>\S+)(?= is empty| \(from here|$)", seen.first):
         return Cause(f"parameter {seen.first}", found["path"], "source", f"ls -l {shlex.quote(str(Path(found['path']).parent))}")
     if "BadParameter" in seen.types:
-        return Cause(f"parameter {seen.first}", seen.text.partition(":")[0], "parameter", f"scalp {seen.flow or 'run'} --help")
+        return Cause(f"parameter {seen.first}", seen.text.partition(":")[0], "parameter", seen.usage)
     found = re.search(r"invalid parameters:\s*(.+)", seen.text, re.DOTALL)
     if not found and not seen.types & {"ParameterTypeError", "ParameterBindError", "SignatureMismatchError"}:
         return None
     wrong = [line.strip(" -") for line in found[1].splitlines() if line.strip(" -")] if found else [seen.first]
     name = re.match(r"[\w.]+", wrong[0])
     line = f"parameter {'; '.join(wrong)}" if found else seen.first
-    return Cause(line, name[0] if name and found else "a parameter", "parameter", f"scalp {seen.flow or 'run'} --help")
+    return Cause(line, name[0] if name and found else "a parameter", "parameter", seen.usage)
 
 
 def killed(seen: Seen) -> Cause | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core import run_records
+from core.causes_rules import again
 from core.markdown import plain
 from core.run_records import RunRecord
 from core.runs import STAGES, Read
@@ -56,7 +57,7 @@ def next_command(record: RunRecord) -> str:
     if record.state in ("failed", "crashed"):
         return record.next or f"less runs/{record.run_id}/failure.txt"
     if record.state == "cancelled":
-        return f"scalp {record.flow if record.flow != 'nightly' else 'run'}"
+        return again(record.flow)
     return NEXT.get(record.flow, "scalp runs")
 
 

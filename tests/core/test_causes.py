@@ -3,10 +3,15 @@
 import errno
 
 import pytest
+import typer
+import yaml
 
 from core.causes import cause_of
+from core.causes_rules import again, verb
+from core.machine import ROOT
 from core.services import ServiceError
 from core.store_errors import StoreError
+from scalp.main import app
 
 DELETE = "delete /d/lake/clean_market__trades/venue=v/symbol=S/day=2026-01-05/part.parquet and run again"
 TORN = f"clean_market__trades v/S 2026-01-05: unreadable (not a Parquet file); {DELETE}"
@@ -54,3 +59,12 @@ def test_a_server_that_died_for_want_of_room_is_told_as_a_full_disk():
 def test_what_no_rule_knows_is_told_in_its_own_words():
     assert cause_of(KeyError("price")).line == "KeyError: 'price'"
     assert cause_of(ValueError("heads (3) must divide it")).line == "heads (3) must divide it"
+
+
+def test_the_command_of_every_flow_is_one_that_there_is():
+    verbs = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    flows = [one["name"] for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
+    for flow in (*flows, ""):
+        assert verb(flow).removeprefix("scalp ") in verbs
+        assert again(flow).split()[1] in verbs
+    assert "--help" in again("backfill")  # it does not run without days
