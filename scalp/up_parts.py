@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core import alive, orchestrator
 from core.services import Service, answers, free_ports
-from core.serving_record import read_record, record_path
+from core.serving_record import RepositoryError, read_record, record_path
 from core.settings import CONFIG_FILE, Settings
 from core.stack_marks import marks
 from core.stack_parts import Part
@@ -123,7 +123,10 @@ def no_triton(config: Settings) -> str | None:
     from core import triton
     from core.triton_wheel import unavailable
 
-    record = read_record(record_path(config.data_dir))
+    try:
+        record = read_record(record_path(config.data_dir))
+    except RepositoryError as error:
+        return str(error)
     if record is None or record.live is None:
         return "no model deployed yet; scalp run deploys one"
     if not config.triton.enabled:
