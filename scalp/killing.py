@@ -105,7 +105,7 @@ def show(told: "Killed", flatten: bool) -> None:
 def run_rearm(reason: str, account: str, as_json: bool) -> int:
     from core import settings
     from core.ledger import LedgerError
-    from core.ledger_control import latches
+    from core.ledger_control import KILL_FILE, latches
 
     if not reason.strip():
         raise UsageError("re-arming needs a reason, it is kept in the ledger: scalp rearm --reason TEXT")
@@ -117,7 +117,7 @@ def run_rearm(reason: str, account: str, as_json: bool) -> int:
         if account and account not in blocked:
             raise UsageError(f"{account} is not blocked; " + (f"{', '.join(blocked)} is" if blocked else "no account is"))
         done = {one: asyncio.run(switch.rearm(one, reason, who())) for one in ([account] if account else blocked)}
-        switch.unblock()
+        lifted = switch.unblock()
     except LedgerError as error:
         err.print(f"[red]failed:[/red] {escape(str(error))}", soft_wrap=True)
         return FAILED
@@ -127,7 +127,7 @@ def run_rearm(reason: str, account: str, as_json: bool) -> int:
     for one, by in done.items():
         out.print(f"{escape(one)}: re-armed" + (", the worker counts losses anew" if by == "worker" else ""))
     if not done:
-        out.print("no account is blocked")
+        out.print("no account is blocked" + (f"; the file {KILL_FILE}, which would have blocked the next worker, is gone" if lifted else ""))
     return OK
 
 

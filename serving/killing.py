@@ -190,9 +190,13 @@ class Switch:
         with ledger_control.reached(self.ledger):
             ledger_control.note(self.ledger, account, "kill_drill", self.clock(), ms)
 
-    def unblock(self) -> None:
-        """Take the file away."""
-        (self.data_dir / KILL_FILE).unlink(missing_ok=True)
+    def unblock(self) -> bool:
+        """Take the file away; whether there was one."""
+        try:
+            (self.data_dir / KILL_FILE).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     async def rearm(self, account: str, reason: str, who: str) -> str:
         """Let the account trade again; how it was done: "worker" (it counts losses anew), "ledger" where none lives, "was not blocked".
