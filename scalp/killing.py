@@ -127,7 +127,7 @@ def run_rearm(reason: str, account: str, as_json: bool) -> int:
     for one, by in done.items():
         out.print(f"{escape(one)}: re-armed" + (", the worker counts losses anew" if by == "worker" else ""))
     if not done:
-        out.print("no account is blocked" + (f"; the file {KILL_FILE}, which would have blocked the next worker, is gone" if lifted else ""))
+        out.print("no account is blocked" + (f"; the file {KILL_FILE}, which would have blocked the next one, is gone" if lifted else ""))
     return OK
 
 
