@@ -4,10 +4,13 @@ import asyncio
 import json
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
 
 import msgspec
 import polars as pl
 import pytest
+from prefect.states import Crashed
 
 from core import run_records, runs, settings
 from core.asking import Source
@@ -16,6 +19,7 @@ from core.run_records import RunRecord
 from core.runs import Stage
 from core.store import Part, Store
 from core.tables import table
+from tasks.hooks import put_down
 from tasks.run_record import run_of
 
 DAY = date(2026, 1, 5)
@@ -76,6 +80,27 @@ def test_however_it_ends_it_is_put_down_and_goes_on(data_dir: Path, error: BaseE
         assert "no folder /x" in (data_dir / "runs" / record.run_id / "failure.txt").read_text()
     else:
         assert "was stopped" in record.cause
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["ends in order", "is killed"])
+def test_a_run_that_was_stopped_stays_so_though_prefect_says_that_it_crashed(data_dir: Path, killed: bool):
+    async def flow() -> None:
+        async with run_of("ingest", {}):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(flow())
+    record = the_one(data_dir)
+    record.flow_run_id = str(uuid4())
+    if killed:
+        record.state, record.cause = "running", ""
+    run_records.save(data_dir / "runs" / record.run_id, record)
+    of = SimpleNamespace(id=record.flow_run_id, name="n", parent_task_run_id=None)
+    said = "scalp up was stopped while it ran" if killed else "Execution was cancelled by the runtime environment."
+    asyncio.run(put_down("ingest", of, Crashed(message=said)))
+    assert the_one(data_dir).state == "cancelled"
+    assert "was stopped" in the_one(data_dir).cause
+    assert not (data_dir / "alerts.jsonl").exists()
 
 
 def test_a_second_run_waits_for_the_first_to_leave(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
