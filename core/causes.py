@@ -18,7 +18,10 @@ SAID = re.compile(r"(?:Flow|Task) run encountered an exception(?: [\w ]+)?[:.] *
 
 
 def cause_of(error: BaseException | str, *, flow: str = "", data_dir: object = "", full: bool = False) -> Cause:
-    """The cause of a failure. `full` says that no room is left under `data_dir`: a server's log does not always say why it ended."""
+    """The cause of a failure; without a command where no rule knows it.
+
+    `full` says that no room is left under `data_dir`: a server's log does not always say why it ended.
+    """
     seen = seen_in(error, flow) if isinstance(error, BaseException) else said(error, flow)
     if (seen.no_space is None and full and "ServiceError" in seen.types) or seen.no_space == "":
         seen = seen._replace(no_space=str(data_dir))
@@ -26,7 +29,7 @@ def cause_of(error: BaseException | str, *, flow: str = "", data_dir: object = "
     if found is None:
         plain = not seen.types or seen.types & set(PLAIN)
         name = "" if plain or not isinstance(error, BaseException) else f"{type(error).__name__}: "
-        found = Cause(f"{name}{worded(seen.text)}", next="scalp runs show latest")
+        found = Cause(f"{name}{worded(seen.text)}")
     return found._replace(line=" ".join(found.line.split()))
 
 

@@ -55,7 +55,7 @@ def told(record: RunRecord) -> list[str]:
 
 def next_command(record: RunRecord) -> str:
     if record.state in ("failed", "crashed"):
-        return record.next or f"less runs/{record.run_id}/failure.txt"
+        return record.next or f"scalp runs show {record.run_id}"
     if record.state == "cancelled":
         return again(record.flow)
     return NEXT.get(record.flow, "scalp runs")

@@ -50,6 +50,7 @@ async def put_down(flow: str, flow_run: Any, state: Any) -> RunRecord | None:
     record.state, record.ended = ending, state.timestamp.isoformat(timespec="milliseconds")
     if ending != "cancelled":
         record.cause, record.fault, record.kind, record.next = cause_of(await error_of(state), flow=flow, data_dir=config.data_dir)
+        record.next = record.next or f"scalp runs show {record.run_id}"
         record.state = "cancelled" if record.kind == "stopped" else ending
         if record.kind == "killed" and record.pid and str(record.pid) not in record.cause:
             record.cause += f" (process {record.pid} on {record.host})"

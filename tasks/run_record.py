@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import shlex
 import shutil
 import traceback
 from collections.abc import AsyncIterator, Mapping
@@ -94,6 +95,7 @@ async def ended(folder: Path, record: RunRecord, config: settings.Settings, erro
         full = shutil.disk_usage(config.data_dir).free < FULL
         record.state = "failed"
         record.cause, record.fault, record.kind, record.next = cause_of(error, flow=record.flow, data_dir=config.data_dir, full=full)
+        record.next = record.next or f"less {shlex.quote(str(folder / TRACEBACK))}"
         with contextlib.suppress(OSError):
             (folder / TRACEBACK).write_text("".join(traceback.format_exception(error)))
     elif error is not None:

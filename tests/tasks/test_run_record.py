@@ -82,6 +82,18 @@ def test_however_it_ends_it_is_put_down_and_goes_on(data_dir: Path, error: BaseE
         assert "was stopped" in record.cause
 
 
+def test_what_no_rule_knows_is_read_in_its_traceback(data_dir: Path):
+    async def flow() -> None:
+        async with run_of("ingest", {}):
+            raise KeyError("price")
+
+    with pytest.raises(KeyError):
+        asyncio.run(flow())
+    command, path = the_one(data_dir).next.split()
+    assert command == "less"
+    assert "KeyError: 'price'" in Path(path).read_text()
+
+
 @pytest.mark.parametrize("killed", [False, True], ids=["ends in order", "is killed"])
 def test_a_run_that_was_stopped_stays_so_though_prefect_says_that_it_crashed(data_dir: Path, killed: bool):
     async def flow() -> None:
