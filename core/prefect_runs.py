@@ -11,6 +11,7 @@ import msgspec
 
 TIMEOUT_S = 5.0
 MOST = 200  # rows of an answer
+AHEAD_S = 90 * 86_400.0
 
 Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 
@@ -59,14 +60,24 @@ def flow_runs(url: str, auth: str, *, limit: int = 50) -> list[ServerRun]:
 
 
 def forgotten(url: str, auth: str) -> list[str]:
-    """Deployments that have an active schedule and no run ahead: the server's own scheduler stands still. Raises `httpx.HTTPError`."""
-    ahead = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": datetime.now(UTC).isoformat()}}
+    """Deployments with a regular, active schedule and no run ahead: the server's scheduler stands still. Raises `httpx.HTTPError`.
+
+    A run ahead that somebody has cancelled counts: it is not put there again.
+    """
+    ahead = {"expected_start_time": {"after_": datetime.now(UTC).isoformat()}}
     with asking(url, auth) as ask:
         found = ask("deployments", {"limit": MOST})
-        due = [one for one in found if not one["paused"] and any(schedule["active"] for schedule in one["schedules"])]
+        due = [one for one in found if not one["paused"] and any(of["active"] and regular(of["schedule"]) for of in one["schedules"])]
         return [
             one["name"] for one in due if not ask("flow_runs", {"limit": 1, "flow_runs": ahead | {"deployment_id": {"any_": [one["id"]]}}})
         ]
+
+
+def regular(schedule: Mapping[str, Any]) -> bool:
+    """Whether it is certain that the server has a run of it ahead: it looks 100 days ahead, and a recurrence rule may have ended."""
+    if cron := str(schedule.get("cron") or "").split():
+        return cron[3] == "*" if len(cron) > 3 else cron[0] not in ("@yearly", "@annually")
+    return 0 < float(schedule.get("interval") or 0) < AHEAD_S
 
 
 def told(run: Mapping[str, Any], flow: str) -> ServerRun:
