@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from core import machine, orchestrator, runs, settings
 from core.holding import holding
 from core.services import Service, ServiceError, answers, free_ports, stop_leftovers
-from core.stack import Running, running
+from core.stack import PartTold, Running, running
 from core.stack_parts import State
 from core.store import Store
 from scalp.console import counted
@@ -136,10 +136,15 @@ def end_with(stack: Running, data_dir: Path, done: threading.Event) -> None:
     """
     while not done.wait(1.0):
         now = running(data_dir)
-        if now is None or now.pid != stack.pid or now.parts["server"].state in (State.STOPPING, State.STOPPED, State.DOWN):
+        if now is None or now.pid != stack.pid or ended(now.parts["server"]):
             said = f"scalp up (process {stack.pid}), whose Prefect this run used, has ended; what was finished is kept, run it again"
             os.write(2, f"failed: {said}\n".encode())
             os._exit(FAILED)
+
+
+def ended(server: PartTold) -> bool:
+    """Whether it stops for good. One that is stopped for a reason is started again, and Prefect's client waits for it."""
+    return server.state in (State.STOPPED, State.DOWN) or (server.state is State.STOPPING and not server.why)
 
 
 def answering(url: str) -> bool:

@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from core import settings
 from core.serving_record import record_path
+from core.stack import PartTold
+from core.stack_parts import State
+from scalp.session import ended
 from scalp.up_parts import no_triton
 
 
@@ -13,3 +18,17 @@ def test_a_torn_serving_record_is_a_reason_to_leave_triton_out_and_not_the_end_o
     path.write_text('{"model_name')
     reason = no_triton(settings.Settings(data_dir=tmp_path))
     assert reason and str(path) in reason
+
+
+@pytest.mark.parametrize(
+    ("server", "so"),
+    [
+        (PartTold(state=State.HEALTHY), False),
+        (PartTold(state=State.STOPPING, why="did not answer as it should for 120 s"), False),
+        (PartTold(state=State.BACKING_OFF, why="ended with exit code 1"), False),
+        (PartTold(state=State.STOPPING), True),
+        (PartTold(state=State.DOWN, why="ended with exit code 1"), True),
+    ],
+)
+def test_a_run_ends_with_its_server_only_where_that_does_not_come_back(server: PartTold, so: bool):
+    assert ended(server) is so
