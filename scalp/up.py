@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KEEPER_GRACE_S = 15.0  # what a killed stack leaves behind may end in order for so long
 LEFT_GRACE_S = 10.0
 PORT_S = 2.0
+ALONE_S = 3.0  # a run that used the server of a stack that was killed ends within a second
 DOWN_S = 180.0  # the longest orderly stop
 
 
@@ -79,6 +80,7 @@ def run(only: list[str], without: list[str], port: int | None) -> int:
         for name, why in left_out.items():
             told.event(name, f"left out: {why}")
         if "server" in names:
+            alone(config, told)
             check_server(config, ground.server_port)
         keeper = Keeper(config.data_dir, KEEPER_GRACE_S)
         asked = stopping(config.data_dir)
@@ -115,6 +117,14 @@ def mend(config: "Settings", before: "Running | None", told: "Voice") -> None:
         told.event("", f"ended {name}, left over from a program that was killed")
     for one in end_marked(config.data_dir, LEFT_GRACE_S):
         told.event("", f"ended {one}, left over from a stack that was killed")
+
+
+def alone(config: "Settings", told: "Voice") -> None:
+    """Raises `Held` where a run that was typed before us is at work: it has a server of its own over the same database."""
+    from core.holding import holding
+
+    with holding(config.data_dir, "scalp up", wait_s=ALONE_S, told=lambda text: told.event("", text)):
+        pass
 
 
 def check_server(config: "Settings", port: int) -> None:

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from core import orchestrator, pids, stack
+from core.holding import holding
 from core.stack_parts import State
 from tests.core.ledgers import postgres, postgres_binaries
 from tests.scalp.conftest import PATIENCE_S, Started, at_work_in, environment, scalp
@@ -140,6 +141,14 @@ def test_killed_with_a_flow_at_work_it_leaves_nothing_and_the_next_one_says_so_a
     finally:
         again.process.kill()
     assert scalp(data, "down").returncode == 0
+
+
+def test_beside_a_run_with_a_server_of_its_own_it_is_refused_for_there_is_one_over_the_database(tmp_path: Path):
+    with holding(tmp_path, "scalp run"):
+        said = scalp(tmp_path, "up", "--only", "server", "--port", "0")
+    assert said.returncode == 3
+    assert f"held by 'scalp run' (process {os.getpid()}" in said.stderr
+    assert not (tmp_path / "prefect" / "prefect.db").exists()
 
 
 BESIDE = """
