@@ -47,11 +47,12 @@ def new_folder(data_dir: Path) -> Path:
 
 
 def save(folder: Path, stage: Stage) -> Path:
-    """Keep a stage's result in a run's folder."""
+    """Keep a stage's result in a run's folder, whole or not at all: a torn one would hide how the run ended."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stage.name}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(stage), indent=1))
-    return path
+    partial = folder / f"{path.name}.partial"
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(stage), indent=1))
+    return partial.replace(path)
 
 
 def load(folder: Path) -> dict[str, Stage]:

@@ -94,3 +94,19 @@ def test_what_several_processes_wrote_is_put_together(tmp_path: Path):
         file.write(b'{"part": "half')
     assert len(trail.read(tmp_path)) == 400
     assert runs.load(tmp_path) == {}
+
+
+def test_a_stage_that_could_not_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stage = runs.Stage(name="ingest", changed=True, facts={"rows": 7})
+
+    def half(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Path, "write_bytes", half)
+        runs.save(tmp_path, stage)
+    assert runs.load(tmp_path) == {}
+    runs.save(tmp_path, stage)
+    assert runs.load(tmp_path)["ingest"].facts == {"rows": 7}
