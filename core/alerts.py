@@ -49,7 +49,7 @@ def of_record(record: RunRecord) -> Iterator[Alert]:
     if record.state in ("failed", "crashed"):
         yield Alert(
             kind=record.state,
-            key=f"{record.state}:{record.flow}:{record.kind}:{record.fault}",
+            key=f"{record.state}:{record.flow}:{record.kind}:{record.fault or record.cause}",
             line=f"{record.flow} {record.state}: {record.cause}",
             next=record.next,
             flow=record.flow,

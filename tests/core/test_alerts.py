@@ -34,6 +34,14 @@ def test_a_run_that_ended_badly_is_an_alert_and_one_that_was_ended_on_purpose_is
     assert all("no folder /x" in alert.line for alert in found)
 
 
+def test_two_failures_of_which_nobody_knows_what_is_at_fault_are_two():
+    one, other = (
+        RunRecord(run_id="r", flow="train", state="failed", kind="error", cause=cause) for cause in ("KeyError: 'a'", "no window")
+    )
+    keys = [alert.key for record in (one, other, one) for alert in alerts.of_record(record)]
+    assert keys[0] == keys[2] != keys[1]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
