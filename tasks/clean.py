@@ -63,8 +63,8 @@ def make_day(
     """
     of = day_to_build(store, venue, symbol, day, quality=quality, keep_levels=keep_levels, fees=fees)
     if of.freshness().fresh and (known := store.lineage(of.of)):
-        gone = [] if of.pieces else [f"{venue}/{symbol} {day}: its raw rows are gone; the day is kept"]
-        return known.facts["day"] | {"changed": False} | ({"warnings": gone} if gone else {})
+        kept = of.kept_though(known.inputs)
+        return known.facts["day"] | {"changed": False} | ({"warnings": [f"{venue}/{symbol} {day}: {kept}"]} if kept else {})
     with blaming(store, of.inputs):
         return of.build(quality, keep_levels, fees)
 
@@ -110,9 +110,21 @@ class Day(NamedTuple):
             return Freshness(State.STALE, str(error))
         if known is None:
             return Freshness(State.MISSING, "not there")
-        whole = self.pieces and not any(piece.facts.get("emptied") for piece in self.pieces)
-        tables = (*known.facts["tables"], ROWS) if whole else ()
+        tables = (*known.facts["tables"], ROWS) if self.pieces and not self.emptied else ()
         return joined({name: self.store.freshness(self.of.of(name), inputs=self.inputs, params=self.params) for name in tables})
+
+    @property
+    def emptied(self) -> bool:
+        """Whether rows of it were taken away."""
+        return any(piece.facts.get("emptied") for piece in self.pieces)
+
+    def kept_though(self, inputs: Mapping[str, str]) -> str:
+        """What has to be said of a day that was made of these inputs and stays as it is, for it could not be made again."""
+        if not self.pieces:
+            return "its raw rows are gone; the day is kept"
+        if self.emptied and dict(self.inputs) != dict(inputs):
+            return "raw rows of it are gone (retention.raw_days); the day is kept, and what came or changed since is not in it"
+        return ""
 
     def build(self, quality: Quality, keep_levels: int, fees: tuple[float, float]) -> dict[str, Any]:
         began = time.monotonic()

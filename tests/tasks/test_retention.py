@@ -56,6 +56,17 @@ def test_raw_and_quarantined_rows_go_and_the_clean_days_stay_as_they_are(tmp_pat
     assert fates(retention.items(store, tmp_path), Policy({"raw": 30, "quarantine": 30})) == []
 
 
+def test_what_comes_later_for_a_day_whose_raw_rows_are_gone_is_not_taken_in_and_that_is_said(tmp_path: Path):
+    store = Store(tmp_path / "lake", code="test")
+    clean_days(store)
+    kept(tmp_path, store, Policy({"raw": 30}))
+    assert "raw rows of it are gone" not in " ".join(build(store, NEXT)["warnings"])
+    File("late.gz", NEXT).trade(50_000, 99).write(store)
+    told = build(store, NEXT)
+    assert not told["changed"]
+    assert any("raw rows of it are gone (retention.raw_days)" in warning for warning in told["warnings"])
+
+
 def test_an_unchanged_file_is_known_when_its_rows_are_gone(tmp_path: Path):
     from tasks.raw import receipt_of
 
