@@ -28,8 +28,11 @@ SETTLE_S = 10.0  # a run that ended just now may still be telling of it itself
 LIMIT = 100  # runs that are looked at, the newest
 
 
-async def look(client: PrefectClient, config: settings.Settings, since: datetime) -> list[alerts.Alert]:
-    """One look: runs that ended badly since then are put down where nobody has, late ones are told. Returns the alerts of late runs."""
+async def look(client: PrefectClient, config: settings.Settings, since: datetime, begun: datetime) -> list[alerts.Alert]:
+    """One look: runs that ended badly since then are put down where nobody has, late ones are told. Returns the alerts of late runs.
+
+    What should have begun while nothing was up is late only if it still waits so long after we have `begun`.
+    """
     await end_lost(client, config)
     outermost = {"parent_task_run_id": {"is_null_": True}}
     settled = datetime.now(UTC) - timedelta(seconds=SETTLE_S)
@@ -40,6 +43,8 @@ async def look(client: PrefectClient, config: settings.Settings, since: datetime
         if await put_down(flow.name, run, run.state):
             log.info("put down the end of %s (%s)", run.name, run.state_name)
     now = datetime.now(UTC)
+    if (now - begun).total_seconds() < config.alerts.late_s:
+        return []
     waiting = {"state": {"name": {"any_": ["Late", "Scheduled"]}}}
     waiting |= {"expected_start_time": {"before_": now - timedelta(seconds=config.alerts.late_s)}}
     found: list[alerts.Alert] = []
@@ -67,12 +72,13 @@ async def end_lost(client: PrefectClient, config: settings.Settings) -> None:
 async def watch(config: settings.Settings, every_s: float = alive.EVERY_S) -> None:
     """Look again and again. A server that is away for a moment is asked again."""
     overlap = timedelta(seconds=60)
-    since = datetime.now(UTC) - timedelta(seconds=BACK_S)
+    begun = datetime.now(UTC)
+    since = begun - timedelta(seconds=BACK_S)
     while True:
         began = datetime.now(UTC)
         try:
             async with get_client() as client:
-                await look(client, config, since)
+                await look(client, config, since, begun)
             since = began - overlap  # an end may be written down a little after it happened
             alive.touch(config.data_dir)
         except (httpx.HTTPError, PrefectHTTPStatusError, OSError) as error:
