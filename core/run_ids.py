@@ -22,6 +22,8 @@ def meant(asked: str, there: Sequence[str], named: Mapping[str, Sequence[str]] |
     groups = {**(named or {}), LATEST: there}
     if (back := BACK.fullmatch(asked)) and (of := groups.get(back[1])) is not None:
         n = int(back[2] or 0)
+        if not of:  # only of runs that failed may there be none
+            raise UnknownRun(f"there is no run that {back[1]}")
         if n >= len(of):
             raise UnknownRun(f"there is no {asked}: there are {len(of)} runs" + ("" if back[1] == LATEST else f" of {back[1]}"))
         return of[n]

@@ -72,7 +72,7 @@ def run(only: list[str], without: list[str], port: int | None) -> int:
     except LookupError as error:
         raise UsageError(str(error.args[0])) from error
     if not parts:
-        raise UsageError("nothing is left to start")
+        raise UsageError("; ".join(["nothing is left to start", *(f"{name}: {why}" for name, why in left_out.items())]))
     names = [part.name for part in parts]
     with stack.the_stack(config.data_dir) as before, voice(config.data_dir / "logs" / "up" / "up.log", names) as told:
         began = time.monotonic()

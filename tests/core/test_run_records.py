@@ -44,6 +44,11 @@ def test_what_is_not_clear_is_refused_with_what_is_near(asked: str, said: str):
         run_ids.meant(asked, THERE)
 
 
+def test_that_none_failed_is_said():
+    with pytest.raises(UnknownRun, match="there is no run that failed"):
+        run_ids.meant("failed", THERE, {"failed": []})
+
+
 def record(**of) -> RunRecord:
     return RunRecord(**({"run_id": "a", "flow": "train", "code": "1", "started": "2026-01-05T00:00:00+00:00"} | of))
 
