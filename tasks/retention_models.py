@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from core import settings
+from core.store import StoreError
 
 
 class Tracked:
@@ -31,7 +32,13 @@ class Tracked:
                     self.aliased.add(of)
 
     def withdraw(self, version_id: str) -> None:
-        """Forget a version. The training run behind it stays in MLflow."""
+        """Forget a version. The training run behind it stays in MLflow. Raises `StoreError` where MLflow refuses."""
+        if self.client is None:
+            return
+        from mlflow.exceptions import MlflowException
+
         for number in self.numbers.get(version_id, ()):
-            if self.client is not None:
+            try:
                 self.client.delete_model_version(self.name, number)
+            except MlflowException as error:
+                raise StoreError(f"model {version_id}: MLflow does not forget it ({error})") from error

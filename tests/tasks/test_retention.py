@@ -14,6 +14,7 @@ from core.serving_record import Serving, Version, record_path
 from core.store import Part, Store
 from kernels.retention import Fate, Policy, fates
 from tasks import retention
+from tasks.retention_models import Tracked
 from tests.tasks.test_clean import SYMBOL, VENUE, File, build
 
 TODAY = datetime.now(UTC).date()
@@ -140,3 +141,21 @@ def test_emptying_twice_is_emptying_once(tmp_path: Path, part: str):
     store.empty(one)
     assert Path(store.path(one)).read_bytes() == written
     assert store.scan(one).collect_schema().names()
+
+
+def test_a_model_that_mlflow_does_not_forget_stays_and_the_rest_goes(tmp_path: Path):
+    from mlflow.exceptions import MlflowException
+
+    class Refuses:
+        def delete_model_version(self, name: str, number: str) -> None:
+            raise MlflowException("the server is away")
+
+    tracked = Tracked(tmp_path, settings.Settings(data_dir=tmp_path))
+    tracked.client, tracked.numbers = Refuses(), {"aaaa": ["1"]}  # pyright: ignore[reportAttributeAccessIssue]
+    for name, days in (("aaaa", 9), ("bbbb", 8), ("cccc", 1)):
+        model(tmp_path, name, days, {})
+    store = Store(tmp_path / "lake")
+    found = fates(retention.items(store, tmp_path), Policy({}, 1))
+    troubles = {item.name: trouble for item, trouble in retention.carry_out(found, store, tmp_path, tracked.withdraw)}
+    assert "the server is away" in troubles["aaaa"] and troubles["bbbb"] == ""
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["aaaa", "cccc"]
