@@ -60,9 +60,11 @@ def again(flow: str) -> str:
 
 
 def worded(text: str) -> str:
-    """One line of a message that may be many: the last where it quotes another error in full, else the first."""
+    """One line of a message that may be many: the last where it quotes another error in full, else the first, with what it announces."""
     lines = text.strip().splitlines() or [""]
-    return lines[-1] if "\nTraceback" in f"\n{text}" else lines[0]
+    if "\nTraceback" in f"\n{text}":
+        return lines[-1]
+    return " ".join(lines[:2]) if lines[0].rstrip().endswith(":") else lines[0]
 
 
 def full_disk(where: object) -> str:
@@ -99,8 +101,8 @@ def killed(seen: Seen) -> Cause | None:
         return Cause(seen.first, "scalp up", "stopped", seen.again)
     if found := re.search(r"process (?P<pid>\d+) of flow \S+ is gone", seen.text):
         return Cause(seen.first, f"process {found['pid']}", "killed", "dmesg | grep -i 'killed process'")
-    found = re.search(r"exit(?:ed with (?:non-zero )?exit code|.*?signal|.*?status(?: code)?:?)\s*(-?\d+)", seen.text)
-    if found and ("process" in seen.text.lower()):
+    found = re.search(r"exit(?:ed with (?:non-zero )?exit code|.*?signal|.*?status(?: code)?:?)\s*(-?\d+)", seen.first)
+    if found and ("process" in seen.first.lower()):
         code = int(found[1])
         how = {-9: "was killed (SIGKILL)", 137: "was killed (SIGKILL)", -15: "was ended (SIGTERM)", 143: "was ended (SIGTERM)"}
         word = how.get(code, f"ended with exit code {code}")

@@ -56,9 +56,15 @@ def test_a_server_that_died_for_want_of_room_is_told_as_a_full_disk():
     assert cause_of(error, data_dir="/d").kind == "prefect"
 
 
+def test_what_a_servers_log_says_of_other_processes_is_not_what_ended_the_run():
+    error = ServiceError("prefect ended with exit code 1 before it was ready.\nThe end of its log (/d/p.log):\n| process 12: exit status 3")
+    assert cause_of(error, flow="ingest").kind == "prefect"
+
+
 def test_what_no_rule_knows_is_told_in_its_own_words():
     assert cause_of(KeyError("price")).line == "KeyError: 'price'"
     assert cause_of(ValueError("heads (3) must divide it")).line == "heads (3) must divide it"
+    assert cause_of("Flow run could not be submitted:\nNo module named x").line == "Flow run could not be submitted: No module named x"
 
 
 def test_the_command_of_every_flow_is_one_that_there_is():
