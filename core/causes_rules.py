@@ -75,7 +75,7 @@ def disk(seen: Seen) -> Cause | None:
     if seen.no_space is None:
         return None
     own = seen.first if "the disk is full" in seen.text else ""
-    return Cause(own or full_disk(seen.no_space or "of the data folder"), "the disk", "disk", "scalp maintain --dry-run")
+    return Cause(own or full_disk(seen.no_space or "of the data folder"), "the disk", "disk", "scalp maintain")
 
 
 def parameter(seen: Seen) -> Cause | None:

@@ -43,7 +43,7 @@ def fail(name: str, said: str, mend: str = "") -> Check:
 def disk(where: str, free: float, total: float) -> Check:
     """Room for what is written."""
     said = f"{free / GB:,.1f} GB free of {total / GB:,.0f} GB at {where}"
-    mend = "scalp maintain (a dry run says what it would delete), or choose another disk with SCALP_DATA_DIR"
+    mend = "scalp maintain (it shows what could go first), or choose another disk with SCALP_DATA_DIR"
     if free < LEAST_FREE:
         return fail("disk", said, mend)
     return warn("disk", said, mend) if free < LITTLE_FREE else ok("disk", said)

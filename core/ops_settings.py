@@ -56,5 +56,5 @@ class Retention(Section):
     clean_days: NonNegativeInt = 0
     feature_days: NonNegativeInt = 0
     quarantine_days: NonNegativeInt = 90
-    sessions_days: NonNegativeInt = 90  # journals and recorded frames of live sessions
+    sessions_days: NonNegativeInt = 0  # journals and recorded frames of live sessions: nobody else may have them
     logs_days: NonNegativeInt = 30

@@ -5,6 +5,7 @@ calls nobody. The batch sizes let SQLite keep up with a thousand task runs. Pref
 imported: set it first.
 """
 
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -55,13 +56,18 @@ def password_file(data_dir: Path) -> Path:
 def password(data_dir: Path) -> str:
     """The server's password, made on first use and readable by its owner only."""
     path = password_file(data_dir)
-    if path.exists():
-        return path.read_text().strip()
+    with contextlib.suppress(FileNotFoundError):
+        if kept := path.read_text().strip():
+            return kept
+        path.unlink(missing_ok=True)  # whoever made it was killed before it was written
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
+    made = path.with_name(f"password.{os.getpid()}-{secrets.token_hex(4)}")
+    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_urlsafe(18))
-    return path.read_text()
+    with contextlib.suppress(FileExistsError):  # of two that begin at once the first one's counts
+        os.link(made, path)
+    made.unlink()
+    return path.read_text().strip()
 
 
 def environment(data_dir: Path, host: str, port: int) -> dict[str, str]:

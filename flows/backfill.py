@@ -15,8 +15,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import flow
 from prefect.artifacts import aupdate_progress_artifact
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
 from core import asking, machine, runs, settings
@@ -147,6 +149,10 @@ async def watch(folder: Path, n: int, progress: Any) -> None:
 
 
 async def told(progress: Any, done: int, n: int) -> None:
-    if n:
-        log.info("%d of %d partitions", done, n, extra={"now": f"{done} of {n} partitions"})
+    if not n:
+        return
+    log.info("%d of %d partitions", done, n, extra={"now": f"{done} of {n} partitions"})
+    try:
         await aupdate_progress_artifact(progress, min(100.0 * done / n, 100.0), description=f"{done} of {n} partitions")
+    except (httpx.HTTPError, PrefectException) as error:  # what was made counts, whether the server hears of it or not
+        log.warning("the progress could not be shown: %s", error or type(error).__name__)

@@ -148,18 +148,18 @@ def bench(
     raise typer.Exit(benching.bench(names or [], peers=peers, as_json=json))
 
 
-@app.command(epilog="Examples: scalp maintain --dry-run;  scalp maintain --json")
+@app.command(epilog="Examples: scalp maintain;  scalp maintain --yes")
 def maintain(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would go, how many bytes, and why.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Take it away. Without: only print what would go, how many bytes, and why.")] = False,
     even_needed: Annotated[
         bool, typer.Option("--even-needed", help="Also what a kept model was made of: it can then not be made again.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Take away what is older than the settings under `retention` keep: runs, models, parts, sessions, logs."""
+    """What is older than the settings under `retention` keep (runs, models, parts, sessions, logs): shown, and with --yes taken away."""
     from scalp import maintaining
 
-    raise typer.Exit(maintaining.maintain(dry_run=dry_run, even_needed=even_needed, as_json=json))
+    raise typer.Exit(maintaining.maintain(dry_run=not yes, even_needed=even_needed, as_json=json))
 
 
 app.command(

@@ -63,4 +63,4 @@ def show(facts: dict, *, dry_run: bool) -> None:
         else "Nothing is too old."
     )
     if dry_run and n:
-        out.print("[dim]scalp maintain without --dry-run takes them away.[/dim]")
+        out.print("[dim]Nothing was touched; scalp maintain --yes takes them away.[/dim]")

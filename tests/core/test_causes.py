@@ -33,7 +33,7 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device", "/d/lake/x.partial")
         (ServiceError(LOG), "triton", "127.0.0.1:8001", "tail -50 /d/triton.log"),
         (ServiceError("triton was not ready after 2 s.\nThere is no log at /d/logs/triton.log."), "timeout", "triton", "triton.log"),
         (RuntimeError(GATE), "gate", "model 3f2a9c01b7de at the step latency", "scalp deploy 3f2a9c01b7de"),
-        (NO_SPACE, "disk", "the disk", "scalp maintain --dry-run"),
+        (NO_SPACE, "disk", "the disk", "scalp maintain"),
         ("Flow run exceeded timeout of 2.0 second(s)", "timeout", "flow ingest", "scalp doctor"),
         ("Flow run process exited with non-zero exit code -9.", "killed", "the worker's process", "dmesg"),
         ("no heartbeat for 90 s", "killed", "the worker", "scalp status"),
