@@ -116,6 +116,8 @@ class Predicting:
         if not done:
             waits = {first, loop.run_in_executor(self.threads, self._ask_triton, window, left)}
             done, waits = await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        for request in waits:  # nobody waits for it any more: what it ends with is nobody's surprise
+            request.add_done_callback(lambda late: late.cancelled() or late.exception())
         for request in done:
             if request.exception() is None:
                 self._down_since = 0

@@ -164,9 +164,13 @@ def alone(source: Source) -> Iterator[None]:
 
 
 def retire(store: Store, source: Source, keep: set[Part]) -> int:
-    """Remove all pieces and receipts of this address or these bytes that are not in `keep`; returns how many."""
-    mine = store.parts("raw_*__*", piece=f"{source.address}-*") + store.parts("raw_*__*", piece=f"*-{source.sha256[:12]}")
-    old = set(mine) - keep
+    """Remove all pieces and receipts of this address, or of these bytes at the venues of `keep`, that are not in `keep`; returns how many.
+
+    The same bytes may be read as two venues (a copy of a generated day is a recording like any other): each keeps its own.
+    """
+    venues = {part.venue for part in keep}
+    moved = (part for part in store.parts("raw_*__*", piece=f"*-{source.sha256[:12]}") if part.venue in venues)
+    old = {*store.parts("raw_*__*", piece=f"{source.address}-*"), *moved} - keep
     for part in sorted(old, key=lambda part: not part.table.endswith("__files")):
         store.remove(part)  # the receipt first: without it a half-retired reading is made again
     return len(old)

@@ -43,7 +43,12 @@ def test_what_is_written_is_what_is_deployed_wherever_the_clone_lies(stack: Stac
     for name, written in DEPLOYMENTS.items():
         one = there[name]
         assert (one.description, one.tags, one.parameters) == (written["description"], written["tags"], written.get("parameters", {}))
-        schedules = [{"cron": s.schedule.cron, "timezone": s.schedule.timezone, "slug": s.slug} for s in one.schedules if s.active]
+        schedules = [
+            {"cron": s.schedule.cron, "timezone": s.schedule.timezone, "slug": s.slug}
+            | ({"parameters": s.parameters} if s.parameters else {})
+            for s in one.schedules
+            if s.active
+        ]
         assert schedules == written.get("schedules", [])
         assert {s["timezone"] for s in schedules} <= {"UTC"}
         assert (one.global_concurrency_limit.limit, one.concurrency_options.collision_strategy) == (1, "ENQUEUE")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Generator, SettingsError
+from core.market import GENERATED
+from core.settings import Generator, Quality, SettingsError
 from core.store import Store
 from tasks import generated
 from tasks.generated import path_of, side_path, write_day, write_market
+from tasks.recordings import read_recording
 
 
 def made(folder: Path, **changed: object) -> list[Path]:
@@ -115,3 +117,17 @@ def test_the_decoder_refuses_no_line_of_it(tmp_path: Path, store: Store):
     assert set(facts["frames"]) == {"trade", "bookTicker", "depthUpdate", "markPriceUpdate", "snapshot"}
     assert {day for *_, day, _ in facts["pieces"]} == {"2026-01-05"}
     assert path == path_of(tmp_path, "SIMUSDT", generated.date(2026, 1, 5))
+
+
+def test_a_copy_read_as_a_recording_leaves_the_generated_day_where_it_is(tmp_path: Path):
+    (path,), store = made(tmp_path / "generated"), Store(tmp_path / "lake")
+    copy = tmp_path / "copy.gz"
+    copy.write_bytes(path.read_bytes())
+    read_recording.fn(store, str(path), quality=Quality(), venue=GENERATED, generated=True)
+    before = store.parts("raw_*__*")
+    told = read_recording.fn(store, str(copy), quality=Quality())
+    assert {venue for venue, _ in told["instruments"]} == {"binance-usdm"}
+    assert set(before) < set(store.parts("raw_*__*"))
+    moved = copy.rename(tmp_path / "moved.gz")
+    read_recording.fn(store, str(moved), quality=Quality())
+    assert len(store.parts("raw_binance__trades")) == 1, "the same bytes at another address are the same file"
