@@ -133,6 +133,21 @@ def hints(config: "Settings", told: "Running") -> list[str]:
         file = escape(short(str(orchestrator.password_file(config.data_dir))))
         found.append(f"Prefect's UI is at {server.address}; it asks for [bold]{orchestrator.USER}:PASSWORD[/bold], both in the one field.")
         found.append(f"The password was generated and is the one line of {file}:  echo {orchestrator.USER}:$(cat {file})")
-    if (live := told.parts.get("live")) is not None and live.up and not config.stream.api_key.get_secret_value():
+    if (live := told.parts.get("live")) is not None and live.up and (mode := mode_of(live.address)) not in ("", "active"):
+        found.append(
+            f"[bold red]The live worker is {mode.upper()}[/bold red]: it opens nothing. Why is in its log; after a kill, once it is"
+        )
+        found[-1] += " understood: scalp rearm --reason TEXT"
+    if live is not None and live.up and not config.stream.api_key.get_secret_value():
         found.append(f"Orders by hand want the key in {escape(short(str(key_path(config))))}; signals: {live.address}/stream (WebSocket)")
     return found
+
+
+def mode_of(address: str) -> str:
+    """What a live worker may do now (active, reducing, halted); empty where it does not say."""
+    import httpx
+
+    try:
+        return str(httpx.get(f"{address}/healthz", timeout=1.0, trust_env=False).json()["mode"])
+    except (httpx.HTTPError, ValueError, KeyError):
+        return ""

@@ -70,9 +70,14 @@ def wanted(store: Store, config: Settings, asked: Wanted) -> Wanted:
     """What was asked for, with all symbols there are where none was named. Raises `BadParameter`."""
     asking.span(asked.start, asked.end, today())
     if asked.venue == GENERATED:
+        known = sorted({*config.generator.symbols, *(part.symbol for part in store.parts(raw_table(GENERATED, "files"), GENERATED))})
         for symbol in asked.symbols:
             if not SYMBOL.fullmatch(symbol) or symbol != symbol.upper():
                 raise BadParameter("symbols", f"{symbol!r} cannot be generated: capital letters, digits, . _ and -, such as SIMUSDT")
+            if symbol not in known:  # a slip would else be a market of its own from then on
+                raise BadParameter(
+                    "symbols", f"the generated market has no {symbol!r}, but {', '.join(known)}; SCALP_GENERATOR__SYMBOLS says what it has"
+                )
         return asked._replace(symbols=asked.symbols or config.generator.symbols)
     tables = [ROWS, *(raw_table(asked.venue, noun) for noun in NOUNS)]
     there = {(p.venue, p.symbol) for table in tables for p in store.parts(table, asked.venue)}

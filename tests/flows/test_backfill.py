@@ -230,3 +230,5 @@ def test_what_cannot_be_meant_is_refused_before_any_work(at: Callable[..., Path]
         run(venue=VENUE, **days(5, 5))
     with pytest.raises(BadParameter, match="symbols: 'sim' cannot be generated"):
         run(symbols=("sim",), **days(5, 5))
+    with pytest.raises(BadParameter, match="symbols: the generated market has no 'SIMUSDX', but SIMUSDT"):
+        run(symbols=("SIMUSDX",), **days(5, 5))

@@ -26,7 +26,7 @@ from tests.scalp.conftest import PATIENCE_S, contents, half_files
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("prefect")]
 
-MARKET = {"SCALP_GENERATOR__FRAMES_PER_S": "0.1", "SCALP_QUALITY__GAP_S": "900"}
+MARKET = {"SCALP_GENERATOR__SYMBOLS": "SIMA,SIMB", "SCALP_GENERATOR__FRAMES_PER_S": "0.1", "SCALP_QUALITY__GAP_S": "900"}
 ASKED: dict[str, Any] = {
     "stage": Stage.FEATURES,
     "grain": Grain.TRADE,
