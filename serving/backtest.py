@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from core.events import Ask, Input, Prediction
 from core.inference import Answers
@@ -130,8 +131,9 @@ async def _play(
     writer = Writer(ledger, lease, session=folder.name if folder is not None else "backtest")
     watched = Watched(symbol, setup.latency.feed, HORIZONS_S, loop)
     predicting: Any = foretelling
+    rules = replace(wanted.rules, rehearse_ms=0.0)  # a virtual clock would stand still in it
     worker = Worker(
-        exchange=exchange, ledger=ledger, writer=writer, plan=plan, clock=loop.clock, rules=wanted.rules, started=started,
+        exchange=exchange, ledger=ledger, writer=writer, plan=plan, clock=loop.clock, rules=rules, started=started,
         predicting=predicting, published=watched.hear,
         journal=Journal(folder, launch.meta(wanted, plan, started), rotate_mb=wanted.rotate_mb) if folder is not None else None,
     )  # fmt: skip
