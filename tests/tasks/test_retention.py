@@ -127,6 +127,9 @@ def test_runs_sessions_and_logs_go_by_age_and_a_run_at_work_stays(tmp_path: Path
             os.utime(path, (old, old))
     kept(tmp_path, Store(tmp_path / "lake"), retention.policy_of(settings.Settings().retention, even_needed=False))
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["20260101-000000-bbbb"]
+    assert [p.name for p in (tmp_path / "sessions").iterdir()] == ["s1"], "nobody else may have what was recorded"
+    asked = settings.Settings(retention={"sessions_days": 90}).retention  # pyright: ignore[reportArgumentType]
+    kept(tmp_path, Store(tmp_path / "lake"), retention.policy_of(asked, even_needed=False))
     assert list((tmp_path / "sessions").iterdir()) == []
     assert [p.name for p in (tmp_path / "logs").iterdir()] == ["new.log"]
 
